@@ -1,0 +1,123 @@
+// Parts of a spec that PolarPretrain and PolarFinetune share.
+import { z } from 'zod';
+import { count, decimal, objectName, quantity, rule, rules, volumeUri } from './scalars.ts';
+import { SIZE_NAMES } from './sizes.ts';
+
+export const architecture = z.object({
+  hiddenSize: z.int().min(8).max(16384).meta({ description: 'Width of the residual stream.' }),
+  numLayers: z.int().min(1).max(256).meta({ description: 'Number of decoder layers.' }),
+  numHeads: z.int().min(1).max(256).meta({ description: 'Number of attention heads; hiddenSize / numHeads must be a whole even number.' }),
+  numKeyValueHeads: z.int().min(1).max(256).meta({ description: 'Number of key/value heads (grouped-query attention); divides numHeads.' }),
+  intermediateSize: z.int().min(8).max(131072).meta({ description: 'Width of the SwiGLU feed-forward layer.' }),
+  ropeTheta: z.int().min(1).max(1_000_000_000).default(10_000).meta({ description: 'Base of the rotary position embedding.' }),
+}).meta({
+  description: 'An InternLM2 / Llama family decoder given by its dimensions. The vocabulary comes from the tokenizer.',
+  ...rules(
+    rule('self.hiddenSize % (2 * self.numHeads) == 0', 'hiddenSize must be a multiple of 2 * numHeads (rotary embedding needs an even head size)'),
+    rule('self.numHeads % self.numKeyValueHeads == 0', 'numHeads must be a multiple of numKeyValueHeads'),
+  ),
+});
+
+export const tokenizer = z.object({
+  uri: volumeUri('Folder with a Hugging Face tokenizer.json that has the tokens <|reward|> and [UNUSED_TOKEN_130].').optional(),
+  vocabSize: z.int().min(300).max(1_000_000).optional()
+    .meta({ description: 'Size of the byte-level BPE vocabulary trained on the corpus when uri is not given; 4096 when neither is.' }),
+}).meta({
+  description: 'Where the tokenizer comes from: a folder, or trained on the corpus.',
+  ...rules(rule('!(has(self.uri) && has(self.vocabSize))', 'uri and vocabSize exclude each other: a given tokenizer has its size')),
+});
+
+export const model = z.object({
+  size: z.enum(SIZE_NAMES).optional().meta({ description: 'A preset backbone, named by its parameters outside the embedding. 1.8B and 7B are the backbones of the paper.' }),
+  architecture: architecture.optional(),
+  dropout: decimal('Dropout on attention and feed-forward outputs while training; the paper uses none.', 0, 0.9).default('0'),
+  tokenizer: tokenizer.prefault({}),
+  init: z.object({ uri: volumeUri('Checkpoint directory (step-...) to take weights and tokenizer from.') }).optional()
+    .meta({ description: 'Start from the weights of a checkpoint. When absent the model starts from random weights.' }),
+}).meta({
+  description: 'The backbone that is trained, with a linear head on the reward token (paper section 4.1).',
+  ...rules(rule('has(self.size) != has(self.architecture)', 'exactly one of size and architecture must be given')),
+});
+
+export const optimizer = z.object({
+  learningRate: decimal('Peak learning rate of AdamW, a decimal string such as "0.0003".', 0, 1).default('0.0003'),
+  batchTriplets: z.int().min(1).max(1_000_000).default(64)
+    .meta({ description: 'Groups (reference, positive, negatives) per optimizer step, over all workers.' }),
+  schedule: z.enum(['cosine', 'constant']).default('cosine').meta({ description: 'Learning rate after the warmup: cosine to minLearningRatePercent, or constant.' }),
+  warmupPercent: z.int().min(0).max(100).default(3).meta({ description: 'Share of the steps in which the learning rate rises linearly.' }),
+  minLearningRatePercent: z.int().min(0).max(100).default(10).meta({ description: 'Learning rate at the end of the cosine, in percent of the peak.' }),
+  weightDecay: decimal('Weight decay on matrices; the paper uses 0.', 0, 1).default('0'),
+  beta1: decimal('AdamW beta1.', 0, 0.9999).default('0.9'),
+  beta2: decimal('AdamW beta2.', 0, 0.9999).default('0.95'),
+  gradientClip: decimal('Largest global gradient norm; 0 turns clipping off.', 0, 1000).default('1'),
+}).meta({ description: 'AdamW and its schedule (paper appendix D).' });
+
+export const validation = z.object({
+  everySteps: z.int().min(1).max(1_000_000).default(100).meta({ description: 'Steps between validations; the last step is always validated.' }),
+  pairs: z.int().min(10).max(100_000).default(2000).meta({ description: 'Largest number of fixed held-out pairs scored in a validation.' }),
+  heldOutPromptPercent: z.int().min(1).max(90).default(10).meta({ description: 'Share of the prompts kept out of training; every validation pair uses only those.' }),
+  heldOutPolicies: z.int().min(0).max(10_000).default(0).meta({ description: 'Number of policies kept out of training, scored as unseenPolicies.' }),
+}).meta({ description: 'Held-out data. Validation loss is the Bradley-Terry loss on held-out prompts, for seen and for unseen policies.' });
+
+export const checkpoint = z.object({
+  store: z.object({ pvc: objectName('PersistentVolumeClaim for checkpoints; more than one worker needs ReadWriteMany.') })
+    .meta({ description: 'Where checkpoints are written.' }),
+  everySteps: z.int().min(1).max(1_000_000).default(500).meta({ description: 'Steps between checkpoints; the last step is always saved.' }),
+  keepLast: z.int().min(1).max(100).default(3).meta({ description: 'Number of newest checkpoints to keep.' }),
+  keepBest: z.int().min(0).max(100).default(1).meta({ description: 'Number of best checkpoints by validation loss to keep as well.' }),
+}).meta({ description: 'Immutable checkpoint directories with verified manifests.' });
+
+const toleration = z.object({
+  key: z.string().max(317).optional(), operator: z.enum(['Exists', 'Equal']).optional(), value: z.string().max(63).optional(),
+  effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional(), tolerationSeconds: z.int().min(0).max(1_000_000_000).optional(),
+}).meta({ description: 'As in a pod.' });
+
+export const podTemplate = z.object({
+  labels: z.record(z.string().max(317), z.string().max(63)).optional().meta({ description: 'Labels added to the pods; keys of polar.training and kubernetes.io are refused.', maxProperties: 32,
+    ...rules(rule("self.all(k, !k.contains('polar.training/') && !k.contains('kubernetes.io/'))", 'keys under polar.training/ and kubernetes.io/ belong to the system')) }),
+  annotations: z.record(z.string().max(317), z.string().max(1024)).optional().meta({ description: 'Annotations added to the pods.', maxProperties: 32 }),
+  nodeSelector: z.record(z.string().max(317), z.string().max(63)).optional().meta({ description: 'Labels a node must have.', maxProperties: 32 }),
+  tolerations: z.array(toleration).max(32).optional().meta({ description: 'Tolerations of the pods.', 'x-kubernetes-list-type': 'atomic' }),
+  priorityClassName: objectName('PriorityClass of the pods.').optional(),
+  schedulerName: objectName('Scheduler of the pods; the default scheduler when absent.').optional(),
+  imagePullSecrets: z.array(z.object({ name: objectName('Name of the Secret.') })).max(8).optional()
+    .meta({ description: 'Secrets for pulling the image.', 'x-kubernetes-list-type': 'atomic' }),
+}).meta({ description: 'The part of a pod template a run may set. Security context, service account, volumes and commands are the operator\'s.' });
+
+const resourceList = (description: string): z.ZodOptional<z.ZodRecord<z.ZodString, typeof quantity>> =>
+  z.record(z.string().max(317), quantity).optional().meta({ description, maxProperties: 16 });
+
+export const workers = z.object({
+  replicas: z.int().min(1).max(4096).default(1).meta({ description: 'Number of worker pods of the gang; all run or none.' }),
+  gpusPerWorker: z.int().min(0).max(64).default(0).meta({ description: 'nvidia.com/gpu per worker, and training processes per worker; 0 trains on CPU with one process.' }),
+  image: z.string().min(1).max(512).regex(/^[^\s]+$/).optional().meta({ description: 'Trainer image; the operator\'s default when absent.' }),
+  imagePullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).optional().meta({ description: 'As in a pod.' }),
+  resources: z.object({
+    requests: resourceList('Smallest amounts of each resource, as in a pod.'),
+    limits: resourceList('Largest amounts of each resource, as in a pod.'),
+  }).optional().meta({ description: 'Resources of each worker\'s container.' }),
+  terminationGracePeriodSeconds: z.int().min(5).max(7200).default(120)
+    .meta({ description: 'Time a worker has after SIGTERM to save a checkpoint; at least twice the time a save takes.' }),
+  podTemplate: podTemplate.optional(),
+}).meta({ description: 'The gang of trainer pods.' });
+
+export const recovery = z.object({
+  maxRestarts: z.int().min(0).max(1000).default(10).meta({ description: 'Attempts after the first that may follow a crash. Evictions and preemptions are not counted.' }),
+  startDeadlineSeconds: z.int().min(1).max(604_800).default(1800)
+    .meta({ description: 'The run fails when an attempt\'s workers have not all started (scheduling, image, quota) after this time.' }),
+}).meta({ description: 'What happens when an attempt ends or does not start.' });
+
+export const stepsOrTokens = z.object({
+  steps: z.int().min(1).max(100_000_000).optional().meta({ description: 'Number of optimizer steps.' }),
+  tokens: count('Corpus tokens to train on, for example "0.94T" or "5M": each prompt and each trajectory counted once.').optional(),
+}).meta({ description: 'When training ends.', ...rules(rule('has(self.steps) != has(self.tokens)', 'exactly one of steps and tokens must be given')) });
+
+export const stepsOrEpochs = z.object({
+  steps: z.int().min(1).max(100_000_000).optional().meta({ description: 'Number of optimizer steps.' }),
+  epochs: z.int().min(1).max(1000).optional().meta({ description: 'Passes over the training triplets; the paper trains one.' }),
+}).meta({ description: 'When training ends.', ...rules(rule('has(self.steps) != has(self.epochs)', 'exactly one of steps and epochs must be given')) });
+
+export const dataLimits = {
+  maxLength: z.int().min(16).max(1_048_576).default(16384).meta({ description: 'Longest sequence in tokens: prompt, reference, prompt, candidate and special tokens. The prompt keeps its end.' }),
+  maxResponseLength: z.int().min(4).max(1_048_576).default(4096).meta({ description: 'Longest reference and longest candidate in tokens; longer ones keep their beginning.' }),
+};

@@ -1,0 +1,47 @@
+// PolarFinetune: fine-tuning on ranked preference triplets (paper section 3.4, Eq. 8).
+import { z } from 'zod';
+import { checkpoint, dataLimits, optimizer, recovery, stepsOrEpochs, validation, workers } from './common.ts';
+import { decimal, objectName, rule, rules, volumeUri } from './scalars.ts';
+import { runStatus } from './status.ts';
+
+const immutable = (field: string): Record<string, string> =>
+  rule(`self.${field} == oldSelf.${field}`, `${field} cannot be changed after creation: create a new run instead`, `.${field}`);
+
+const init = z.object({
+  pretrainRef: z.object({ name: objectName('Name of the PolarPretrain in this namespace.') }).optional()
+    .meta({ description: 'Start from a pre-train run\'s checkpoint; fine-tuning waits until that run is Complete.' }),
+  checkpoint: z.enum(['best', 'latest']).default('best').meta({ description: 'Which checkpoint of pretrainRef: the one with the lowest validation loss, or the newest.' }),
+  uri: volumeUri('Checkpoint directory (step-...) to start from.').optional(),
+}).meta({ description: 'The weights and tokenizer to start from.', ...rules(rule('has(self.pretrainRef) != has(self.uri)', 'exactly one of pretrainRef and uri must be given')) });
+
+const data = z.object({
+  uri: volumeUri('Ranked triplets: rows of prompt, reference, chosen and rejected as .jsonl, .jsonl.gz or .parquet, a file or a folder of files.'),
+  wrapper: z.enum(['pretrain', 'sft']).default('sft').meta({ description: 'What joins prompt and trajectory: nothing (pretrain) or a newline (sft). A row\'s own wrapper column wins.' }),
+  ...dataLimits,
+}).meta({
+  description: 'The ranked triplets.',
+  ...rules(rule('self.maxLength >= 2 * self.maxResponseLength + 8', 'maxLength must be at least 2 * maxResponseLength + 8, or no room is left for the prompt', '.maxLength')),
+});
+
+export const finetuneSpec = z.object({
+  init, data,
+  dropout: decimal('Dropout on attention and feed-forward outputs while training.', 0, 0.9).default('0'),
+  budget: stepsOrEpochs.prefault({ epochs: 1 }),
+  optimizer: optimizer.prefault({}),
+  validation: validation.omit({ heldOutPolicies: true }).prefault({}),
+  checkpoint, workers: workers.prefault({}),
+  recovery: recovery.prefault({}),
+  seed: z.int().min(0).max(2_147_483_647).default(0).meta({ description: 'Seed of the split, the order of triplets and dropout.' }),
+  suspend: z.boolean().default(false).meta({ description: 'True: save a checkpoint, remove the workers and wait. False: train, continuing from the newest checkpoint.' }),
+}).meta({
+  description: 'What to fine-tune, on what, and how.',
+  ...rules(
+    ...['init', 'data', 'dropout', 'budget', 'optimizer', 'validation', 'checkpoint', 'seed'].map(immutable),
+    rule('self.workers.replicas * (self.workers.gpusPerWorker > 0 ? self.workers.gpusPerWorker : 1) <= self.optimizer.batchTriplets',
+      'optimizer.batchTriplets must be at least the number of training processes, workers.replicas * workers.gpusPerWorker'),
+  ),
+});
+
+export const polarFinetune = z.object({ spec: finetuneSpec, status: runStatus.optional() });
+
+export type FinetuneSpec = z.infer<typeof finetuneSpec>;

@@ -1,0 +1,50 @@
+// The resources this operator serves, as the API server and the clients need to know them.
+import type { z } from 'zod';
+import { polarFinetune } from './finetune.ts';
+import { polarPretrain } from './pretrain.ts';
+
+export interface PrinterColumn { readonly name: string; readonly type: string; readonly jsonPath: string; readonly description?: string; readonly priority?: number }
+
+export interface Kind {
+  readonly kind: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortName: string;
+  readonly description: string;
+  readonly schema: z.ZodObject;
+  readonly columns: readonly PrinterColumn[];
+}
+
+const column = (name: string, jsonPath: string, type = 'string', priority = 0): PrinterColumn => ({ name, type, jsonPath, ...(priority > 0 ? { priority } : {}) });
+
+const runColumns: readonly PrinterColumn[] = [
+  column('Phase', '.status.phase'),
+  column('Step', '.status.progress.step', 'integer'),
+  column('Total', '.status.progress.totalSteps', 'integer'),
+  column('Val-Loss', '.status.progress.valLoss'),
+  column('Val-Acc', '.status.progress.valAccuracy'),
+  column('Best', '.status.checkpoints.best.valLoss'),
+  column('Tokens/s', '.status.progress.tokensPerSecond'),
+  column('ETA', '.status.progress.etaSeconds', 'integer'),
+  column('Restarts', '.status.restarts', 'integer'),
+  column('Age', '.metadata.creationTimestamp', 'date'),
+  column('Stage', '.status.progress.stage', 'string', 1),
+  column('Attempt', '.status.attempt', 'integer', 1),
+  column('Workers', '.status.workers', 'string', 1),
+  column('Reason', '.status.conditions[?(@.type=="Stalled")].reason', 'string', 1),
+  column('Checkpoint', '.status.checkpoints.latest.uri', 'string', 1),
+];
+
+export const POLAR_PRETRAIN: Kind = {
+  kind: 'PolarPretrain', plural: 'polarpretrains', singular: 'polarpretrain', shortName: 'ppre',
+  description: 'PolarPretrain pre-trains a POLAR reward model: a policy discriminator trained contrastively on trajectories of many policies (arXiv 2507.05197).',
+  schema: polarPretrain, columns: runColumns,
+};
+
+export const POLAR_FINETUNE: Kind = {
+  kind: 'PolarFinetune', plural: 'polarfinetunes', singular: 'polarfinetune', shortName: 'pft',
+  description: 'PolarFinetune fine-tunes a POLAR reward model on ranked preference triplets, starting from a pre-train run or a checkpoint.',
+  schema: polarFinetune, columns: runColumns,
+};
+
+export const KINDS: readonly Kind[] = [POLAR_PRETRAIN, POLAR_FINETUNE];

@@ -1,0 +1,36 @@
+// Every name the operator puts on objects: label keys, field managers, ports and mount paths.
+
+export const GROUP = 'polar.training';
+export const VERSION = 'v1alpha1';
+export const API_VERSION = `${GROUP}/${VERSION}`;
+
+/** Kind of the run a child belongs to, PolarPretrain or PolarFinetune. */
+export const LABEL_KIND = 'polar.training/kind';
+/** Name of the run a child belongs to, cut to 63 characters; for people, never for decisions. */
+export const LABEL_RUN = 'polar.training/run';
+/** UID of the run a child belongs to: what children are found by. */
+export const LABEL_RUN_UID = 'polar.training/run-uid';
+/** Attempt of the run a child belongs to, 1 and up. */
+export const LABEL_ATTEMPT = 'polar.training/attempt';
+/** Set by Kubernetes on the pods of an Indexed Job. */
+export const LABEL_COMPLETION_INDEX = 'batch.kubernetes.io/job-completion-index';
+/** Set by Kubernetes on the pods of a Job. */
+export const LABEL_JOB_NAME = 'batch.kubernetes.io/job-name';
+
+/** Field manager of spec-derived children and of the status fields that reconciling derives. */
+export const MANAGER_OPERATOR = 'polar-operator';
+/** Field manager of what trainers report: status.progress, validation, checkpoints, curve. */
+export const MANAGER_INGEST = 'polar-ingest';
+
+/** Audience of the projected token with which a trainer pod reports. */
+export const TOKEN_AUDIENCE = 'polar-ingest.polar.training';
+export const TRAINER_CONTAINER = 'trainer';
+export const RENDEZVOUS_PORT = 29400;
+
+export const PATH_CONFIG = '/etc/polar';
+export const PATH_DATA = '/mnt/polar/data';
+export const PATH_INIT = '/mnt/polar/init';
+export const PATH_TOKENIZER = '/mnt/polar/tokenizer';
+export const PATH_CHECKPOINTS = '/mnt/polar/checkpoints';
+export const PATH_TOKEN = '/var/run/secrets/polar';
+export const TERMINATION_LOG = '/dev/termination-log';

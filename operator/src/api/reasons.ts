@@ -1,0 +1,59 @@
+// Every condition type and reason a run can show. docs/conditions.md explains each; a test holds the two together.
+
+export const CONDITIONS = ['Accepted', 'PodsReady', 'Progressing', 'Stalled', 'Suspended', 'Complete', 'Failed'] as const;
+export type ConditionType = (typeof CONDITIONS)[number];
+
+export const REASONS = {
+  // Accepted
+  Valid: 'The spec can be run.',
+  SpecInvalid: 'The stored object does not parse; the message names the field.',
+  VolumeNotFound: 'A PersistentVolumeClaim the run names does not exist.',
+  VolumeNotBound: 'A PersistentVolumeClaim the run names is not bound yet.',
+  VolumeNotShared: 'More than one worker needs a ReadWriteMany volume for checkpoints.',
+  NameConflict: 'An object with a name the run needs exists and belongs to something else.',
+  WaitingForCheckpoint: 'The pre-train run named in init.pretrainRef has not finished or has no checkpoint yet.',
+  PretrainNotFound: 'The pre-train run named in init.pretrainRef does not exist.',
+  PretrainFailed: 'The pre-train run named in init.pretrainRef failed.',
+  // PodsReady
+  AllPodsReady: 'Every worker of the attempt is running.',
+  PodsPending: 'Workers of the attempt are being scheduled or started.',
+  PodsFinished: 'The workers of the attempt have ended.',
+  NoPods: 'No worker exists.',
+  // Progressing
+  Creating: 'The attempt is being created.',
+  Training: 'The trainer runs.',
+  RestartPending: 'An attempt ended; the next one starts when its delay has passed and its pods are gone.',
+  NotStarted: 'Nothing has been started yet.',
+  Finished: 'The run has ended.',
+  // Stalled
+  NotStalled: 'Nothing blocks the run.',
+  Unschedulable: 'The scheduler finds no node for a worker; the message is the scheduler\'s.',
+  ImagePullFailed: 'An image cannot be pulled; the message is the kubelet\'s.',
+  ContainerStartFailed: 'A container cannot be created or started; the message is the kubelet\'s.',
+  PodCreationRefused: 'The API server refuses the workers (quota, admission); the message is the Job controller\'s.',
+  StartDeadlineExceeded: 'The workers did not all start within recovery.startDeadlineSeconds.',
+  // Suspended
+  SuspendRequested: 'spec.suspend is true; workers save a checkpoint and stop.',
+  NotSuspended: 'spec.suspend is false.',
+  // Complete
+  AllStepsDone: 'The last step was trained, validated and saved.',
+  NotComplete: 'The last step has not been reached.',
+  // Failed
+  NotFailed: 'The run has not failed.',
+  MaxRestartsExceeded: 'More attempts crashed than recovery.maxRestarts allows.',
+  // Failure reasons of an attempt (exit codes)
+  Crashed: 'The trainer ended unexpectedly; see its log.',
+  ConfigInvalid: 'The trainer refused its configuration.',
+  DataInvalid: 'Training data is missing, unreadable or malformed; the message names file and line.',
+  CheckpointInvalid: 'The weights to start from are missing or fail verification.',
+  NonFiniteLoss: 'The loss became NaN or infinite; the message names the step and the rows.',
+  StorageFull: 'The checkpoint volume has no space left.',
+  OutOfMemory: 'A worker ran out of memory.',
+  Interrupted: 'The attempt was asked to stop and saved a checkpoint.',
+  Disrupted: 'A worker was evicted, preempted or drained.',
+} as const;
+export type Reason = keyof typeof REASONS;
+
+/** Derived from the conditions for the PHASE column; nothing decides on it. */
+export const PHASES = ['Pending', 'Starting', 'Running', 'Restarting', 'Suspended', 'Complete', 'Failed'] as const;
+export type Phase = (typeof PHASES)[number];

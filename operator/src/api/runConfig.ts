@@ -1,0 +1,35 @@
+// The one document an attempt's trainer reads. Its JSON Schema is generated into the trainer and checked by its tests.
+import { z } from 'zod';
+import { architecture, optimizer, validation } from './common.ts';
+import { pretrainSpec } from './pretrain.ts';
+
+const path = z.string().min(1).max(1024);
+
+export const runConfig = z.strictObject({
+  apiVersion: z.literal('polar.training/v1alpha1'),
+  kind: z.enum(['PolarPretrain', 'PolarFinetune']),
+  run: z.strictObject({ namespace: z.string(), name: z.string(), uid: z.string(), attempt: z.int().min(1) }),
+  gang: z.strictObject({ workers: z.int().min(1), processesPerWorker: z.int().min(1), masterAddress: z.string(), masterPort: z.int() }),
+  telemetry: z.strictObject({ address: z.string(), tokenPath: path, caPath: path, intervalSeconds: z.int().min(1) }).optional(),
+  seed: z.int().min(0),
+  model: z.strictObject({
+    architecture: z.strictObject(architecture.shape).optional(),
+    dropout: z.string(),
+    tokenizer: z.strictObject({ vocabSize: z.int().optional(), path: path.optional() }).optional(),
+    init: z.strictObject({ path, manifestSha256: z.string().optional() }).optional(),
+  }),
+  data: z.strictObject({
+    path,
+    pairing: z.enum(['samePrompt', 'crossPrompt']).optional(),
+    negativesPerPositive: z.int().min(1).optional(),
+    wrapper: z.enum(['pretrain', 'sft']),
+    maxLength: z.int(), maxResponseLength: z.int(),
+  }),
+  budget: z.strictObject({ steps: z.int().min(1).optional(), tokens: z.int().min(1).optional(), epochs: z.int().min(1).optional() }),
+  optimizer: z.strictObject(optimizer.shape),
+  warmStart: z.strictObject({ policyClassification: z.strictObject(pretrainSpec.shape.warmStart.unwrap().shape.policyClassification.shape) }).optional(),
+  validation: z.strictObject({ ...validation.shape, heldOutPolicies: z.int().min(0).optional() }),
+  checkpoint: z.strictObject({ directory: path, uri: z.string(), everySteps: z.int().min(1), keepLast: z.int().min(1), keepBest: z.int().min(0) }),
+});
+
+export type RunConfig = z.infer<typeof runConfig>;

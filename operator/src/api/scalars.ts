@@ -1,0 +1,52 @@
+// The scalar types of the API: decimals and quantities are strings, so that no float enters a spec or a status.
+import { z } from 'zod';
+
+const CEL_NO_DOTDOT = "!self.contains('/../') && !self.endsWith('/..')";
+
+/** A CEL rule in the form the API server wants; the message says what was expected. */
+export const rule = (expression: string, message: string, fieldPath?: string): Record<string, string> =>
+  ({ rule: expression, message, ...(fieldPath === undefined ? {} : { fieldPath }) });
+
+/** Attaches CEL rules to a schema node. */
+export const rules = (...list: Record<string, string>[]): Record<string, unknown> => ({ 'x-kubernetes-validations': list });
+
+/** A non-negative decimal such as "0.001" or "1e-5", bounded by CEL to [min, max]. */
+export const decimal = (description: string, min: number, max: number): z.ZodString =>
+  z.string().max(24).regex(/^[0-9]+(\.[0-9]+)?(e-?[0-9]{1,2})?$/).meta({
+    description,
+    ...rules(rule(`!self.matches('^[0-9]+([.][0-9]+)?(e-?[0-9]{1,2})?$') || (double(self) >= ${min.toFixed(12)} && double(self) <= ${max.toFixed(1)})`,
+      `must be a decimal between ${String(min)} and ${String(max)}`)),
+  });
+
+/** A count such as "500", "1.5M", "2.5B" or "0.94T" (powers of ten). */
+export const count = (description: string): z.ZodString =>
+  z.string().max(16).regex(/^[0-9]+(\.[0-9]{1,6})?[KMBT]?$/).meta({ description });
+
+/** pvc://<claim>/<path>: a file or directory on a PersistentVolumeClaim of the run's namespace. */
+export const volumeUri = (description: string): z.ZodString =>
+  z.string().max(512).regex(/^pvc:\/\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?(\/[A-Za-z0-9._=@+-]+)*\/?$/).meta({
+    description: `${description} Written pvc://<claim>/<path>; the claim is in the namespace of this object.`,
+    ...rules(rule(CEL_NO_DOTDOT, 'must not contain ".." as a path element')),
+  });
+
+/** A Kubernetes object name (DNS subdomain). */
+export const objectName = (description: string): z.ZodString =>
+  z.string().min(1).max(253).regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/).meta({ description });
+
+/** A Kubernetes resource quantity such as 2, "500m" or "4Gi". */
+export const quantity = z.union([z.int().nonnegative(), z.string().max(32).regex(/^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$/)])
+  .meta({ 'x-kubernetes-int-or-string': true });
+
+/** Number of things a count stands for: parseCount("1.5M") is 1500000. */
+export function parseCount(text: string): number {
+  const scale = { K: 1e3, M: 1e6, B: 1e9, T: 1e12 }[text.slice(-1)];
+  return Math.round(scale === undefined ? Number(text) : Number(text.slice(0, -1)) * scale);
+}
+
+/** A pvc:// URI taken apart; path has no leading or trailing slash. */
+export function parseVolumeUri(uri: string): { readonly claim: string; readonly path: string } {
+  const rest = uri.slice('pvc://'.length);
+  const slash = rest.indexOf('/');
+  if (slash < 0) return { claim: rest, path: '' };
+  return { claim: rest.slice(0, slash), path: rest.slice(slash + 1).replace(/\/+$/, '') };
+}

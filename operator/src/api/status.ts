@@ -1,0 +1,99 @@
+// The status of a run. Two writers: reconciling owns conditions and attempts, ingest owns what trainers report.
+import { z } from 'zod';
+import { PHASES } from './reasons.ts';
+
+const number = (description: string): z.ZodOptional<z.ZodString> => z.string().max(32).optional().meta({ description });
+const whole = (description: string): z.ZodOptional<z.ZodInt> => z.int().min(0).optional().meta({ description });
+const time = (description: string): z.ZodOptional<z.ZodString> => z.string().max(40).optional().meta({ description, format: 'date-time' });
+const text = (max: number, description: string): z.ZodOptional<z.ZodString> => z.string().max(max).optional().meta({ description });
+
+export const condition = z.object({
+  type: z.string().max(316).meta({ description: 'Accepted, PodsReady, Progressing, Stalled, Suspended, Complete or Failed.' }),
+  status: z.enum(['True', 'False', 'Unknown']).meta({ description: 'Whether the condition holds.' }),
+  reason: z.string().min(1).max(1024).meta({ description: 'Machine-readable reason in CamelCase.' }),
+  message: z.string().max(32768).meta({ description: 'What happened and what can be done about it.' }),
+  lastTransitionTime: z.string().max(40).meta({ description: 'When status last changed.', format: 'date-time' }),
+  observedGeneration: z.int().min(0).optional().meta({ description: 'metadata.generation this was derived from.' }),
+}).meta({ description: 'A condition as in every Kubernetes API.' });
+
+export const checkpointRecord = z.object({
+  step: z.int().min(0).meta({ description: 'Step at which it was saved.' }),
+  uri: z.string().max(1024).meta({ description: 'Directory of the checkpoint.' }),
+  manifestSha256: text(64, 'SHA-256 of its manifest.json, which has the hash of every file.'),
+  valLoss: number('Validation loss at that step.'),
+  tokens: whole('Corpus tokens seen until that step.'),
+  completedTime: time('When it was complete on storage, by the trainer\'s clock.'),
+}).meta({ description: 'A complete, immutable checkpoint.' });
+
+export const curvePoint = z.object({
+  step: z.int().min(0).meta({ description: 'Optimizer step.' }),
+  tokens: whole('Corpus tokens seen.'),
+  trainLoss: number('Bradley-Terry loss on the training batch.'),
+  valLoss: number('Bradley-Terry loss on held-out prompts of seen policies.'),
+  valAccuracy: number('Share of held-out pairs ranked right.'),
+}).meta({ description: 'One point of the training curves.' });
+
+const score = (description: string): z.ZodOptional<z.ZodObject> => z.object({
+  pairs: whole('Number of pairs scored.'),
+  loss: number('Mean Bradley-Terry loss.'),
+  lossStandardError: number('Standard error of the loss.'),
+  accuracy: number('Share of pairs ranked right.'),
+  accuracyLower: number('Lower end of the 95 % bootstrap interval over prompts.'),
+  accuracyUpper: number('Upper end of the 95 % bootstrap interval over prompts.'),
+}).optional().meta({ description });
+
+export const progress = z.object({
+  attempt: whole('Attempt that reported last.'),
+  seq: whole('Number of its last message that is in this status.'),
+  stage: text(32, 'Starting, WarmStart, Training or Done.'),
+  step: whole('Last step done; in the stage WarmStart a step of the warm start.'),
+  totalSteps: whole('Steps of the stage.'),
+  tokens: whole('Corpus tokens seen: each prompt and each trajectory counted once.'),
+  computedTokens: whole('Tokens run through the model, repeats included.'),
+  flops: number('Training FLOPs, 6 * parameters * computed tokens.'),
+  parameters: whole('Parameters of the model.'),
+  parametersWithoutEmbedding: whole('Parameters outside the token embedding.'),
+  trainLoss: number('Loss of the last batches.'),
+  trainAccuracy: number('Share of pairs of the last batches ranked right.'),
+  valLoss: number('Last validation loss, on seen policies.'),
+  valAccuracy: number('Last validation accuracy, on seen policies.'),
+  tokensPerSecond: number('Corpus tokens per second over all workers.'),
+  etaSeconds: whole('Seconds until the last step at the present rate.'),
+  resumedFromStep: whole('Step this attempt started from.'),
+  lastReportTime: time('When the operator last heard from the trainer.'),
+}).meta({ description: 'What the trainer last reported.' });
+
+export const runStatus = z.object({
+  observedGeneration: z.int().min(0).optional().meta({ description: 'metadata.generation that conditions reflect.' }),
+  conditions: z.array(condition).max(16).optional()
+    .meta({ description: 'State of the run: Accepted, PodsReady, Progressing, Stalled, Suspended, Complete, Failed.', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] }),
+  phase: z.enum(PHASES).optional().meta({ description: 'Summary of the conditions for people; decide on conditions.' }),
+  attempt: whole('Number of the current or last attempt; each is one Job.'),
+  restarts: whole('Attempts that followed a crash; counted against recovery.maxRestarts.'),
+  interruptions: whole('Attempts that followed an eviction, a preemption or a suspension; not counted.'),
+  job: text(253, 'Name of the current attempt\'s Job.'),
+  workers: text(32, 'Ready workers of the attempt, as ready/wanted.'),
+  startTime: time('When the first attempt was created.'),
+  attemptStartTime: time('When the current attempt was created.'),
+  completionTime: time('When the run completed or failed.'),
+  checkpointDirectoryUri: text(1024, 'Directory that holds the checkpoints of this run.'),
+  progress: progress.optional(),
+  validation: z.object({
+    step: whole('Step of this validation.'),
+    seenPolicies: score('Held-out prompts, policies that are in training.'),
+    unseenPolicies: score('Held-out prompts, held-out policies.'),
+    styleBaseline: z.object({ seenAccuracy: number('On the pairs of seenPolicies.'), unseenAccuracy: number('On the pairs of unseenPolicies.') }).optional()
+      .meta({ description: 'Accuracy of logistic regression on length, punctuation, markdown and word counts: what surface style alone reaches.' }),
+  }).optional().meta({ description: 'The last validation in full.' }),
+  checkpoints: z.object({
+    latest: checkpointRecord.optional(), best: checkpointRecord.optional(),
+    history: z.array(checkpointRecord).max(10).optional().meta({ description: 'Newest first.', 'x-kubernetes-list-type': 'atomic' }),
+  }).optional().meta({ description: 'Checkpoints on storage.' }),
+  curve: z.array(curvePoint).max(200).optional().meta({ description: 'Training and validation curves, thinned to at most 200 points.', 'x-kubernetes-list-type': 'atomic' }),
+}).meta({ description: 'What was observed.' });
+
+export type RunStatus = z.infer<typeof runStatus>;
+export type Condition = z.infer<typeof condition>;
+export type CheckpointRecord = z.infer<typeof checkpointRecord>;
+export type CurvePoint = z.infer<typeof curvePoint>;
+export type Progress = z.infer<typeof progress>;
