@@ -1,0 +1,84 @@
+// The verbs of the API on top of the raw client: get, list in pages, create, server-side apply, delete with a UID precondition.
+import { isNotFound } from './apiError.ts';
+import type { KubeClient } from './client.ts';
+import type { KubeList, KubeObject, Resource } from './object.ts';
+import { pathOf } from './object.ts';
+
+export interface Named {
+  readonly namespace?: string | undefined;
+  readonly name: string;
+}
+
+export interface ApplyOptions {
+  readonly fieldManager: string;
+  /** Take fields from other managers; controllers do. True unless told. */
+  readonly force?: boolean;
+  readonly subresource?: string;
+}
+
+export interface ListOptions {
+  readonly namespace?: string | undefined;
+  readonly labelSelector?: string | undefined;
+  readonly limit?: number;
+  readonly signal?: AbortSignal;
+}
+
+const APPLY_PATCH = 'application/apply-patch+yaml';
+
+/** The object, or undefined when there is none. */
+export async function get<T extends KubeObject>(client: KubeClient, resource: Resource, at: Named): Promise<T | undefined> {
+  try {
+    return await client.request<T>('GET', pathOf(resource, at));
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
+}
+
+/** All objects and the resource version they were read at, fetched page by page. */
+export async function list<T extends KubeObject>(client: KubeClient, resource: Resource, options: ListOptions = {}): Promise<{ items: T[]; resourceVersion: string }> {
+  const items: T[] = [];
+  let token: string | undefined;
+  for (;;) {
+    const page = await listPage<T>(client, resource, options, token);
+    // Items of a list lack apiVersion and kind.
+    for (const item of page.items ?? []) items.push({ ...item, apiVersion: resource.apiVersion, kind: resource.kind });
+    const { continue: next = '', resourceVersion = '' } = page.metadata ?? {};
+    if (next === '') return { items, resourceVersion };
+    token = next;
+  }
+}
+
+function listPage<T>(client: KubeClient, resource: Resource, options: ListOptions, token: string | undefined): Promise<KubeList<T>> {
+  const query = { limit: options.limit ?? 500, labelSelector: options.labelSelector, continue: token };
+  const signal = options.signal === undefined ? {} : { signal: options.signal };
+  return client.request<KubeList<T>>('GET', pathOf(resource, { namespace: options.namespace }), { query, ...signal });
+}
+
+export function create<T extends KubeObject>(client: KubeClient, resource: Resource, object: T, fieldManager?: string): Promise<T> {
+  const place = { namespace: object.metadata.namespace };
+  return client.request<T>('POST', pathOf(resource, place), { body: object, query: { fieldManager } });
+}
+
+/** Server-side apply: the server keeps who owns which field, and creates the object when there is none. */
+export function apply<T extends KubeObject>(client: KubeClient, resource: Resource, object: T, options: ApplyOptions): Promise<T> {
+  const { namespace, name } = object.metadata;
+  return client.request<T>('PATCH', pathOf(resource, { namespace, name, subresource: options.subresource }), {
+    body: object, contentType: APPLY_PATCH, query: { fieldManager: options.fieldManager, force: options.force ?? true },
+  });
+}
+
+/** Server-side apply of the status subresource. Metadata with uid or resourceVersion makes them preconditions. */
+export function applyStatus<T extends KubeObject>(client: KubeClient, resource: Resource, object: T, options: Omit<ApplyOptions, 'subresource'>): Promise<T> {
+  return apply(client, resource, object, { ...options, subresource: 'status' });
+}
+
+/** Deletes the object if it still has that UID; an object already gone is success. Throws ApiError (409) when a namesake is there. */
+export async function remove(client: KubeClient, resource: Resource, at: Named & { readonly uid: string }, propagationPolicy: 'Background' | 'Foreground' | 'Orphan' = 'Background'): Promise<void> {
+  const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy, preconditions: { uid: at.uid } };
+  try {
+    await client.request('DELETE', pathOf(resource, at), { body });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
