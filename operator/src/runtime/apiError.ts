@@ -28,10 +28,14 @@ export function apiErrorFrom(status: number, text: string, request: string): Api
   return new ApiError(status, parseStatus(text), request);
 }
 
+function isStatus(body: unknown): body is StatusBody {
+  return typeof body === 'object' && body !== null && 'kind' in body && body.kind === 'Status';
+}
+
 function parseStatus(text: string): StatusBody {
   try {
     const body: unknown = JSON.parse(text);
-    if (typeof body === 'object' && body !== null && 'kind' in body && body.kind === 'Status') return body;
+    if (isStatus(body)) return body;
   } catch {
     // Not JSON: the text itself is the message.
   }
