@@ -26,7 +26,7 @@ function clean(node: unknown): unknown {
 }
 
 function fitted(node: JsonSchema): JsonSchema {
-  if (node['x-kubernetes-int-or-string'] === true) return { ...without(node, ['anyOf', 'type']), 'x-kubernetes-int-or-string': true };
+  if (node['x-kubernetes-int-or-string'] === true) return without(node, ['anyOf', 'type']);
   if (node['type'] === 'integer') return { ...without(node, ['exclusiveMinimum', 'exclusiveMaximum']), format: 'int64', maximum: node['maximum'] ?? Number.MAX_SAFE_INTEGER };
   if (node['additionalProperties'] === false) return without(node, ['additionalProperties']);
   return node;

@@ -10,11 +10,13 @@ export const rule = (expression: string, message: string, fieldPath?: string): R
 /** Attaches CEL rules to a schema node. */
 export const rules = (...list: Record<string, string>[]): Record<string, unknown> => ({ 'x-kubernetes-validations': list });
 
+const celDouble = (value: number): string => (Number.isInteger(value) ? value.toFixed(1) : String(value));
+
 /** A non-negative decimal such as "0.001" or "1e-5", bounded by CEL to [min, max]. */
 export const decimal = (description: string, min: number, max: number): z.ZodString =>
   z.string().max(24).regex(/^[0-9]+(\.[0-9]+)?(e-?[0-9]{1,2})?$/).meta({
     description,
-    ...rules(rule(`!self.matches('^[0-9]+([.][0-9]+)?(e-?[0-9]{1,2})?$') || (double(self) >= ${min.toFixed(12)} && double(self) <= ${max.toFixed(1)})`,
+    ...rules(rule(`!self.matches('^[0-9]+([.][0-9]+)?(e-?[0-9]{1,2})?$') || (double(self) >= ${celDouble(min)} && double(self) <= ${celDouble(max)})`,
       `must be a decimal between ${String(min)} and ${String(max)}`)),
   });
 
@@ -33,9 +35,11 @@ export const volumeUri = (description: string): z.ZodString =>
 export const objectName = (description: string): z.ZodString =>
   z.string().min(1).max(253).regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/).meta({ description });
 
+const QUANTITY = /^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$/;
+
 /** A Kubernetes resource quantity such as 2, "500m" or "4Gi". */
-export const quantity = z.union([z.int().nonnegative(), z.string().max(32).regex(/^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$/)])
-  .meta({ 'x-kubernetes-int-or-string': true });
+export const quantity = z.union([z.int().nonnegative(), z.string().max(32).regex(QUANTITY)])
+  .meta({ 'x-kubernetes-int-or-string': true, pattern: QUANTITY.source });
 
 /** Number of things a count stands for: parseCount("1.5M") is 1500000. */
 export function parseCount(text: string): number {
