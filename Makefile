@@ -1,0 +1,97 @@
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --warn-undefined-variables --no-print-directory
+
+UV_VERSION := 0.13.9
+NODE := node_modules/.bin/node
+UV := .local/uv/bin/uv
+PYTHON := trainer/.venv/bin/python
+TEST_ARGS ?=
+UP_ARGS ?=
+DEMO_ARGS ?=
+
+##@ General
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*##"; printf "\nUsage:\n  make \033[36m<target>\033[0m\n"} \
+	  /^[a-zA-Z0-9_-]+:.*?##/ { printf "  \033[36m%-18s\033[0m %s\n", $$1, $$2 } \
+	  /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup ## The main job on an embedded cluster: pre-train and fine-tune a POLAR model, show curves and scores.
+	@$(NODE) demo/demo.ts $(DEMO_ARGS)
+
+##@ Embedded cluster
+
+.PHONY: up
+up: setup ## Start the embedded cluster with the operator and leave it running; prints the KUBECONFIG line.
+	@$(NODE) local/src/cli.ts up $(UP_ARGS)
+
+.PHONY: down
+down: setup-node ## Stop the embedded cluster and remove its data.
+	@$(NODE) local/src/cli.ts down
+
+.PHONY: status
+status: setup-node ## Show what of the embedded cluster runs.
+	@$(NODE) local/src/cli.ts status
+
+##@ Develop
+
+.PHONY: setup
+setup: setup-node setup-python ## Install everything the project needs below node_modules, trainer/.venv and .local.
+
+.PHONY: setup-node
+setup-node: node_modules/.package-lock.json
+node_modules/.package-lock.json: package.json package-lock.json operator/package.json local/package.json test/package.json
+	@command -v npm >/dev/null || { echo "npm is not on the PATH: install Node.js 20 or newer with npm; the project brings its own Node 24" >&2; exit 1; }
+	@echo "installing Node 24 and the TypeScript packages (npm ci, about half a minute)"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: setup-python
+setup-python: trainer/.venv/.synced
+trainer/.venv/.synced: trainer/pyproject.toml trainer/uv.lock $(UV)
+	@echo "installing the trainer's Python packages (uv sync; torch is large, a minute on a fresh machine)"
+	@$(UV) sync --frozen --quiet --project trainer
+	@touch $@
+
+$(UV):
+	@command -v python3 >/dev/null || { echo "python3 is not on the PATH: install Python 3.11 or newer" >&2; exit 1; }
+	@echo "installing uv $(UV_VERSION)"
+	@python3 -m venv .local/uv || { echo "python3 -m venv failed: on Debian install the package python3-venv" >&2; exit 1; }
+	@.local/uv/bin/pip install --quiet uv==$(UV_VERSION)
+
+.PHONY: generate
+generate: setup ## Regenerate CRDs, docs and the run-config schema from the zod sources, and the protobuf stubs.
+	@$(NODE) hack/generate.ts
+	@hack/generate-proto.sh
+
+.PHONY: fmt
+fmt: setup ## Fix what eslint and ruff can fix.
+	@node_modules/.bin/eslint --fix .
+	@trainer/.venv/bin/ruff check --fix trainer demo
+	@trainer/.venv/bin/ruff format trainer demo
+
+.PHONY: lint
+lint: setup ## eslint (budgets, import direction), tsc, ruff and mypy.
+	@echo "eslint"; $(NODE) node_modules/eslint/bin/eslint.js .
+	@echo "tsc"; node_modules/.bin/tsc -p .
+	@echo "ruff"; trainer/.venv/bin/ruff check trainer demo
+	@echo "mypy"; cd trainer && .venv/bin/mypy
+
+##@ Test
+
+.PHONY: test
+test: setup ## Everything CI runs: lint, generated files, unit, trainer and integration tests on a real API server.
+	@$(NODE) hack/test.ts $(TEST_ARGS)
+
+.PHONY: verify
+verify: lint generate ## Lint, then prove that generated files are fresh.
+	@git diff --exit-code --stat -- crds docs/reference operator/src/gen trainer/polar/gen trainer/polar/run_config.schema.json \
+	  || { echo "generated files are stale: run make generate and commit the result" >&2; exit 1; }
+	@untracked=$$(git ls-files --others --exclude-standard -- crds docs/reference operator/src/gen trainer/polar/gen); \
+	  [ -z "$$untracked" ] || { echo "generated files are not committed: $$untracked" >&2; exit 1; }
+	@echo "generated files are fresh"
