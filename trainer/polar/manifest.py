@@ -1,0 +1,122 @@
+"""`manifest.json` of a checkpoint: what the directory holds and how to know that it is intact.
+
+A checkpoint directory is complete when its manifest is there and every file has the size and SHA-256 it names. The
+manifest's own SHA-256 names the checkpoint everywhere else (status, run config).
+"""
+
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polar.durable import sha256_of
+from polar.errors import CheckpointError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+MODEL, OPTIMIZER, RNG = "model.safetensors", "optimizer.safetensors", "rng.safetensors"
+STATE, CONFIG, TOKENIZER = "state.json", "config.json", "tokenizer.json"
+FILES = (MODEL, OPTIMIZER, RNG, STATE, CONFIG, TOKENIZER)
+TENSOR_FILES = (MODEL, OPTIMIZER, RNG)
+MAX_MANIFEST_BYTES = 1 << 20
+_TYPES: dict[str, tuple[type, ...]] = {
+    "step": (int,), "tokens": (int,), "worldSize": (int,), "configHash": (str,), "completedAt": (str,),
+    "parent": (str, type(None)), "valLoss": (float, int, type(None)), "files": (dict,),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A parsed manifest; `sha256` is that of its bytes."""
+
+    sha256: str
+    step: int
+    tokens: int
+    world_size: int
+    config_hash: str
+    parent: str | None
+    val_loss: float | None
+    completed_at: str
+    data_cursor: Any
+    files: dict[str, dict[str, Any]]
+
+
+def canonical_hash(value: Any) -> str:
+    """SHA-256 of a JSON value in its canonical form (sorted keys, no spaces)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """Reads and checks the manifest of a checkpoint directory; the files themselves are not looked at.
+
+    Raises CheckpointError naming the file and what is wrong with it.
+    """
+    path = directory / MANIFEST
+    data = _read_regular(path)
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON: {error}") from error
+    _check_shape(path, value)
+    val_loss = value["valLoss"]
+    return Manifest(
+        sha256=hashlib.sha256(data).hexdigest(), step=value["step"], tokens=value["tokens"],
+        world_size=value["worldSize"], config_hash=value["configHash"], parent=value["parent"],
+        val_loss=None if val_loss is None else float(val_loss), completed_at=value["completedAt"],
+        data_cursor=value.get("dataCursor"), files=value["files"],
+    )
+
+
+def verify_files(directory: Path, manifest: Manifest, names: tuple[str, ...] = FILES) -> None:
+    """Checks size and SHA-256 of the named files against the manifest. Raises CheckpointError for the first bad one."""
+    for name in names:
+        path, wanted = directory / name, manifest.files[name]
+        size = _regular_size(path)
+        if size != wanted["size"]:
+            raise CheckpointError(f"{path}: expected {wanted['size']} bytes, got {size}")
+    for name in names:
+        path, wanted = directory / name, manifest.files[name]
+        try:
+            got = sha256_of(path)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+        if got != wanted["sha256"]:
+            raise CheckpointError(f"{path}: expected SHA-256 {wanted['sha256'][:12]}..., got {got[:12]}...")
+
+
+def _check_shape(path: Path, value: Any) -> None:
+    if not isinstance(value, dict) or value.get("formatVersion") != FORMAT_VERSION:
+        found = value.get("formatVersion") if isinstance(value, dict) else type(value).__name__
+        raise CheckpointError(f"{path}: expected formatVersion {FORMAT_VERSION}, got {found}")
+    for key, types in _TYPES.items():
+        if key not in value or not isinstance(value[key], types):
+            raise CheckpointError(f"{path}: {key}: expected {types[0].__name__}, got {value.get(key)!r}")
+    if set(value["files"]) != set(FILES):
+        raise CheckpointError(f"{path}: files: expected {', '.join(FILES)}, got {', '.join(sorted(value['files']))}")
+    for name, entry in value["files"].items():
+        sound = isinstance(entry, dict) and isinstance(entry.get("size"), int) and isinstance(entry.get("sha256"), str)
+        if not sound:
+            raise CheckpointError(f"{path}: files.{name}: expected size and sha256, got {entry!r}")
+
+
+def _read_regular(path: Path) -> bytes:
+    size = _regular_size(path)
+    if size > MAX_MANIFEST_BYTES:
+        raise CheckpointError(f"{path}: expected at most {MAX_MANIFEST_BYTES} bytes, got {size}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _regular_size(path: Path) -> int:
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise CheckpointError(f"{path}: expected a regular file")
+    return found.st_size
