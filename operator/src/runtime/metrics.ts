@@ -68,12 +68,25 @@ export const queueWorkSeconds = new Histogram({
   name: 'workqueue_work_duration_seconds', help: 'Time a worker had a key.', labelNames: ['name'], buckets: workSeconds, registers,
 });
 
+const agesOf = new Map<string, () => readonly number[]>();
+
+/** Tells the gauges below how to learn the ages in seconds of the keys a queue's workers now have. */
+export function trackWork(name: string, ages: () => readonly number[]): void {
+  agesOf.set(name, ages);
+}
+
 export const unfinishedWorkSeconds = new Gauge({
   name: 'workqueue_unfinished_work_seconds', help: 'Sum of the ages of the keys now being worked on.', labelNames: ['name'], registers,
+  collect() {
+    for (const [name, ages] of agesOf) this.set({ name }, ages().reduce((sum, age) => sum + age, 0));
+  },
 });
 
 export const longestRunningSeconds = new Gauge({
   name: 'workqueue_longest_running_processor_seconds', help: 'Age of the key that has been worked on longest.', labelNames: ['name'], registers,
+  collect() {
+    for (const [name, ages] of agesOf) this.set({ name }, Math.max(0, ...ages()));
+  },
 });
 
 export const cacheObjects = new Gauge({

@@ -1,0 +1,114 @@
+// Kubernetes Events about an object. Repeats raise a counter, floods are dropped, and no failure here reaches a reconcile.
+import { createHash } from 'node:crypto';
+import { isAlreadyExists, isNotFound } from './apiError.ts';
+import type { KubeClient } from './client.ts';
+import type { Log } from './log.ts';
+import { pathOf } from './object.ts';
+import type { KubeObject, Resource } from './object.ts';
+
+export interface EventNote {
+  readonly type: 'Normal' | 'Warning';
+  /** CamelCase, stable. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+export interface EventRecorder {
+  /** Writes the notes as Events of the object. Never throws. */
+  record(about: KubeObject, notes: readonly EventNote[]): Promise<void>;
+}
+
+const EVENTS: Resource = { apiVersion: 'v1', kind: 'Event', plural: 'events', namespaced: true };
+const MAX_MESSAGE = 1024;
+// As client-go's spam filter: 25 at once per object, then one in five minutes.
+const BURST = 25;
+const REFILL_MS = 300_000;
+const MAX_REMEMBERED = 4096;
+
+interface Seen {
+  count: number;
+}
+
+/** A recorder that writes core/v1 Events with the given source component. */
+export function eventRecorder(client: KubeClient, component: string, log: Log): EventRecorder {
+  const seen = new Map<string, Seen>();
+  const paidUntil = new Map<string, number>();
+  return {
+    async record(about, notes) {
+      for (const note of notes) {
+        if (!mayWrite(paidUntil, about.metadata.uid ?? '')) continue;
+        try {
+          await write(client, seen, eventOf(about, note, component));
+        } catch (error) {
+          log.warn({ err: error, reason: note.reason }, 'event not recorded');
+        }
+      }
+    },
+  };
+}
+
+function mayWrite(paidUntil: Map<string, number>, uid: string): boolean {
+  const now = Date.now();
+  const next = Math.max(paidUntil.get(uid) ?? 0, now - BURST * REFILL_MS) + REFILL_MS;
+  if (next > now) return false;
+  remember(paidUntil, uid, next);
+  return true;
+}
+
+interface CoreEvent extends KubeObject {
+  readonly count: number;
+  readonly lastTimestamp: string;
+}
+
+function eventOf(about: KubeObject, note: EventNote, component: string): CoreEvent {
+  const { name, namespace = 'default', uid = '', resourceVersion } = about.metadata;
+  const message = note.message.length > MAX_MESSAGE ? `${note.message.slice(0, MAX_MESSAGE - 3)}...` : note.message;
+  const hash = createHash('sha256').update([uid, note.type, note.reason, message].join('\n')).digest('hex').slice(0, 16);
+  const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+  return {
+    apiVersion: 'v1', kind: 'Event',
+    metadata: { name: `${name}.${hash}`, namespace },
+    ...{ involvedObject: { apiVersion: about.apiVersion, kind: about.kind, name, namespace, uid, resourceVersion } },
+    ...{ type: note.type, reason: note.reason, message, source: { component }, reportingComponent: component, reportingInstance: '', firstTimestamp: now },
+    count: 1, lastTimestamp: now,
+  };
+}
+
+/** Creates the event, or raises the count of the same event; its name is a hash, so a restarted operator finds it again. */
+async function write(client: KubeClient, seen: Map<string, Seen>, event: CoreEvent): Promise<void> {
+  const { name, namespace } = event.metadata;
+  const known = seen.get(name);
+  if (known !== undefined && (await raise(client, event, known.count + 1))) {
+    known.count += 1;
+    return;
+  }
+  try {
+    await client.request('POST', pathOf(EVENTS, { namespace }), { body: event });
+    remember(seen, name, { count: 1 });
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    const found = await client.request<{ count?: number }>('GET', pathOf(EVENTS, { namespace, name }));
+    const count = (found.count ?? 1) + 1;
+    await raise(client, event, count);
+    remember(seen, name, { count });
+  }
+}
+
+/** False when the event is there no more (the API server drops events after an hour). */
+async function raise(client: KubeClient, event: CoreEvent, count: number): Promise<boolean> {
+  const { name, namespace } = event.metadata;
+  try {
+    await client.request('PATCH', pathOf(EVENTS, { namespace, name }), { body: { count, lastTimestamp: event.lastTimestamp }, contentType: 'application/merge-patch+json' });
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+function remember<V>(map: Map<string, V>, key: string, value: V): void {
+  map.delete(key);
+  map.set(key, value);
+  const oldest = map.keys().next();
+  if (map.size > MAX_REMEMBERED && oldest.done !== true) map.delete(oldest.value);
+}
