@@ -4,13 +4,15 @@ import type { Kind } from '../operator/src/api/kinds.ts';
 
 interface Row { readonly path: string; readonly type: string; readonly fallback: string; readonly text: string }
 
+const text = (value: unknown, fallback: string): string => (typeof value === 'string' ? value : fallback);
+
 function typeOf(node: JsonSchema): string {
   if (node['x-kubernetes-int-or-string'] === true) return 'quantity';
   if (Array.isArray(node['enum'])) return (node['enum'] as string[]).map((value) => `\`${value}\``).join(' \\| ');
-  const type = String(node['type'] ?? 'object');
+  const type = text(node['type'], 'object');
   if (type === 'array') return `list of ${typeOf(node['items'] as JsonSchema)}`;
   if (type === 'object' && node['additionalProperties'] !== undefined) return 'map';
-  const bounds = [node['minimum'], node['maximum']].map((bound) => (bound === undefined || bound === Number.MAX_SAFE_INTEGER ? '' : String(bound)));
+  const bounds = [node['minimum'], node['maximum']].map((bound) => (bound === undefined || bound === Number.MAX_SAFE_INTEGER ? '' : JSON.stringify(bound)));
   return type === 'integer' && bounds.join('') !== '' ? `integer ${bounds.join('..')}` : type;
 }
 
@@ -26,8 +28,8 @@ function rowsOf(node: JsonSchema, path: string): Row[] {
   return Object.entries(properties).flatMap(([name, child]) => {
     const childPath = path === '' ? name : `${path}.${name}`;
     const inner = child['type'] === 'array' ? (child['items'] as JsonSchema) : child;
-    const text = String(child['description'] ?? '').replaceAll('|', '\\|').replaceAll('<', '&lt;');
-    const row = { path: childPath, type: typeOf(child), fallback: required.has(name) ? 'required' : fallbackOf(child), text };
+    const description = text(child['description'], '').replaceAll('|', '\\|').replaceAll('<', '&lt;');
+    const row = { path: childPath, type: typeOf(child), fallback: required.has(name) ? 'required' : fallbackOf(child), text: description };
     return [row, ...rowsOf(inner, child['type'] === 'array' ? `${childPath}[]` : childPath)];
   });
 }

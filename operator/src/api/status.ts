@@ -33,14 +33,15 @@ export const curvePoint = z.object({
   valAccuracy: number('Share of held-out pairs ranked right.'),
 }).meta({ description: 'One point of the training curves.' });
 
-const score = (description: string): z.ZodOptional<z.ZodObject> => z.object({
+const scoreFields = z.object({
   pairs: whole('Number of pairs scored.'),
   loss: number('Mean Bradley-Terry loss.'),
   lossStandardError: number('Standard error of the loss.'),
   accuracy: number('Share of pairs ranked right.'),
   accuracyLower: number('Lower end of the 95 % bootstrap interval over prompts.'),
   accuracyUpper: number('Upper end of the 95 % bootstrap interval over prompts.'),
-}).optional().meta({ description });
+});
+const score = (description: string): z.ZodOptional<typeof scoreFields> => scoreFields.optional().meta({ description });
 
 export const progress = z.object({
   attempt: whole('Attempt that reported last.'),
@@ -97,3 +98,4 @@ export type Condition = z.infer<typeof condition>;
 export type CheckpointRecord = z.infer<typeof checkpointRecord>;
 export type CurvePoint = z.infer<typeof curvePoint>;
 export type Progress = z.infer<typeof progress>;
+export type Score = z.infer<typeof scoreFields>;
