@@ -1,0 +1,53 @@
+"""Why a gang failed, told between its ranks: a lost connection to a peer is never the cause itself.
+
+The rank that fails leaves its reason in the gang's TCP store; ranks that then lose it read the reason there and end
+with the same code. Best effort: the store may be gone with worker 0.
+"""
+
+import json
+import os
+import re
+from datetime import timedelta
+from typing import Any
+
+KEY = "polar/failure"
+TIMEOUT = timedelta(seconds=2)
+_PEER_LOST = re.compile(
+    r"connection (closed|reset|refused|was likely closed)|broken pipe|socket closed|gloo|nccl|timed out|remote process",
+    re.IGNORECASE,
+)
+
+
+def is_peer_loss(error: BaseException) -> bool:
+    """Whether an error looks like a collective that failed because another rank went away."""
+    import torch.distributed as torch_dist
+
+    if not torch_dist.is_available() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return False
+    kinds = (torch_dist.DistBackendError, torch_dist.DistNetworkError, torch_dist.DistStoreError)
+    return isinstance(error, kinds) or (type(error) is RuntimeError and bool(_PEER_LOST.search(str(error))))
+
+
+def publish(failure: dict[str, Any]) -> None:
+    """Leaves this rank's failure for its peers, unless another rank was first."""
+    store = _store()
+    if store is not None:
+        store.compare_set(KEY, "", json.dumps(failure))
+
+
+def read() -> dict[str, Any] | None:
+    """The failure another rank left, or None."""
+    store = _store()
+    if store is None or not store.check([KEY]):
+        return None
+    value = json.loads(store.get(KEY))
+    return value if isinstance(value, dict) else None
+
+
+def _store() -> Any:
+    import torch.distributed as torch_dist
+
+    address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or address is None or port is None:
+        return None
+    return torch_dist.TCPStore(address, int(port), is_master=False, timeout=TIMEOUT)
