@@ -68,8 +68,11 @@ export const checkpoint = z.object({
 }).meta({ description: 'Immutable checkpoint directories with verified manifests.' });
 
 const toleration = z.object({
-  key: z.string().max(317).optional(), operator: z.enum(['Exists', 'Equal']).optional(), value: z.string().max(63).optional(),
-  effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional(), tolerationSeconds: z.int().min(0).max(1_000_000_000).optional(),
+  key: z.string().max(317).optional().meta({ description: 'Key of the taint; all keys when absent and operator is Exists.' }),
+  operator: z.enum(['Exists', 'Equal']).optional().meta({ description: 'How key and value are compared; Equal when absent.' }),
+  value: z.string().max(63).optional().meta({ description: 'Value of the taint for Equal.' }),
+  effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']).optional().meta({ description: 'Effect of the taint; all effects when absent.' }),
+  tolerationSeconds: z.int().min(0).max(1_000_000_000).optional().meta({ description: 'How long a NoExecute taint is tolerated.' }),
 }).meta({ description: 'As in a pod.' });
 
 export const podTemplate = z.object({

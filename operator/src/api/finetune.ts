@@ -28,7 +28,7 @@ export const finetuneSpec = z.object({
   dropout: decimal('Dropout on attention and feed-forward outputs while training.', 0, 0.9).default('0'),
   budget: stepsOrEpochs.prefault({ epochs: 1 }),
   optimizer: optimizer.prefault({}),
-  validation: validation.omit({ heldOutPolicies: true }).prefault({}),
+  validation: validation.omit({ heldOutPolicies: true }).prefault({}).meta({ description: 'Held-out data. Validation loss is the Bradley-Terry loss on held-out prompts.' }),
   checkpoint, workers: workers.prefault({}),
   recovery: recovery.prefault({}),
   seed: z.int().min(0).max(2_147_483_647).default(0).meta({ description: 'Seed of the split, the order of triplets and dropout.' }),

@@ -1,0 +1,114 @@
+// The resource definitions in a real API server: what it defaults, what it refuses, what it lets a user change.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { kubectl } from '../../local/src/apply.ts';
+import { POLAR_FINETUNE, POLAR_PRETRAIN } from '../../operator/src/api/kinds.ts';
+import { finetuneSpec } from '../../operator/src/api/finetune.ts';
+import { pretrainSpec } from '../../operator/src/api/pretrain.ts';
+import { ApiError } from '../../operator/src/runtime/apiError.ts';
+import { clientFor } from '../../operator/src/runtime/client.ts';
+import type { KubeClient } from '../../operator/src/runtime/client.ts';
+import { BAD_MANIFESTS, changed, GOOD_FINETUNE, GOOD_PRETRAIN } from './badManifests.ts';
+import { sharedCluster } from './cluster.ts';
+import type { TestCluster } from './cluster.ts';
+
+let cluster: TestCluster;
+let client: KubeClient;
+let namespace: string;
+
+before(async () => {
+  cluster = await sharedCluster({ crds: true });
+  client = await clientFor(cluster.adminConfig);
+  namespace = await cluster.namespace('api');
+});
+after(() => client.close());
+
+const pathOf = (kind: string): string => `/apis/polar.training/v1alpha1/namespaces/${namespace}/${kind.toLowerCase()}s`;
+
+interface Stored { readonly metadata: { readonly generation: number }; readonly spec: Record<string, unknown> }
+
+const post = (manifest: Record<string, unknown>, dryRun: boolean): Promise<Stored> =>
+  client.request('POST', pathOf(String(manifest['kind'])), { body: manifest, query: { fieldValidation: 'Strict', ...(dryRun ? { dryRun: 'All' } : {}) } });
+
+const edit = (name: string, spec: object): Promise<Stored> =>
+  client.request('PATCH', `${pathOf('PolarPretrain')}/${name}`, { body: { spec }, contentType: 'application/merge-patch+json', query: { fieldValidation: 'Strict' } });
+
+const refusal = async (action: Promise<unknown>): Promise<string> => {
+  try {
+    await action;
+  } catch (error) {
+    assert.ok(error instanceof ApiError, String(error));
+    return error.message;
+  }
+  assert.fail('the API server accepted it');
+};
+
+describe('the API server', () => {
+  test('accepts the manifests that the bad ones are made from', async () => {
+    await post(GOOD_PRETRAIN, true);
+    await post(GOOD_FINETUNE, true);
+  });
+
+  test('has at least 60 bad manifests to refuse', () => { assert.ok(BAD_MANIFESTS.length >= 60); });
+
+  for (const bad of BAD_MANIFESTS) {
+    test(`refuses ${bad.kind} with ${bad.name} and names ${bad.want[0] ?? ''}`, async () => {
+      const good = bad.kind === 'PolarPretrain' ? GOOD_PRETRAIN : GOOD_FINETUNE;
+      const message = await refusal(post(changed(good, bad.path, bad.value), true));
+      for (const text of bad.want) assert.ok(message.includes(text), `expected "${text}" in: ${message}`);
+    });
+  }
+
+  test('fills in the defaults that zod fills in', async () => {
+    const pretrain = await post(GOOD_PRETRAIN, true);
+    assert.deepEqual(pretrain.spec, pretrainSpec.parse(GOOD_PRETRAIN.spec));
+    const finetune = await post(GOOD_FINETUNE, true);
+    assert.deepEqual(finetune.spec, finetuneSpec.parse(GOOD_FINETUNE.spec));
+  });
+});
+
+describe('a stored PolarPretrain', () => {
+  before(async () => { await post(changed(GOOD_PRETRAIN, 'metadata.name', 'stored'), false); });
+
+  const frozen: readonly (readonly [string, object])[] = [
+    ['model', { model: { size: '3M' } }], ['data', { data: { pairing: 'crossPrompt' } }], ['budget', { budget: { steps: 200 } }],
+    ['optimizer', { optimizer: { learningRate: '0.01' } }], ['validation', { validation: { pairs: 50 } }],
+    ['checkpoint', { checkpoint: { keepLast: 7 } }], ['seed', { seed: 7 }], ['warmStart', { warmStart: { policyClassification: { steps: 3 } } }],
+  ];
+  for (const [field, spec] of frozen) {
+    test(`cannot change its ${field}, and the refusal says why`, async () => {
+      const message = await refusal(edit('stored', spec));
+      assert.match(message, new RegExp(`spec\\.${field}`));
+      assert.match(message, /cannot be changed after creation: create a new run/);
+    });
+  }
+
+  for (const spec of [{ suspend: true }, { recovery: { maxRestarts: 3 } }, { workers: { image: 'trainer:2' } }]) {
+    test(`can change ${JSON.stringify(spec)}`, async () => { await edit('stored', spec); });
+  }
+
+  test('keeps its generation when only its status is written', async () => {
+    const path = `${pathOf('PolarPretrain')}/stored`;
+    const before = await client.request<Stored>('GET', path);
+    await client.request('PATCH', `${path}/status`, { body: { status: { phase: 'Running', progress: { step: 3, valLoss: '0.5' } } }, contentType: 'application/merge-patch+json' });
+    const now = await client.request<Stored>('GET', path);
+    assert.equal(now.metadata.generation, before.metadata.generation);
+  });
+
+  test('shows step and losses in kubectl get, by its short name', async () => {
+    const table = await kubectl(cluster.kubeconfigPath, ['-n', namespace, 'get', 'ppre', 'stored']);
+    assert.match(table, /NAME +PHASE +STEP +TOTAL +VAL-LOSS +VAL-ACC +BEST +TOKENS\/S +ETA +RESTARTS +AGE/);
+    assert.match(table, /stored +Running +3 .* 0\.5 /);
+  });
+});
+
+describe('kubectl explain', () => {
+  for (const { shortName, kind } of [POLAR_PRETRAIN, POLAR_FINETUNE]) {
+    test(`documents every field of ${kind}`, async () => {
+      const text = await kubectl(cluster.kubeconfigPath, ['explain', `${shortName}.spec`, '--recursive']);
+      assert.match(text, /learningRate\t<string>/);
+      const documented = await kubectl(cluster.kubeconfigPath, ['explain', `${shortName}.spec.data.uri`]);
+      assert.match(documented, /DESCRIPTION:\n +(Trajectories|Ranked triplets): rows of/);
+    });
+  }
+});
