@@ -20,7 +20,7 @@ def main() -> None:
     """Runs torchrun in this process."""
     die_with_parent()
     try:
-        run(parse_args(sys.argv[1:]))
+        run(parse_args(sys.argv[1:]))  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
         (Path(os.environ[RESULT_DIR]) / "agent.json").write_text(json.dumps(codes), encoding="ascii")

@@ -10,6 +10,8 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import torch.distributed as torch_dist
+
 KEY = "polar/failure"
 TIMEOUT = timedelta(seconds=2)
 _PEER_LOST = re.compile(
@@ -20,10 +22,6 @@ _PEER_LOST = re.compile(
 
 def is_peer_loss(error: BaseException) -> bool:
     """Whether an error looks like a collective that failed because another rank went away."""
-    import torch.distributed as torch_dist
-
-    if not torch_dist.is_available() or int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return False
     kinds = (torch_dist.DistBackendError, torch_dist.DistNetworkError, torch_dist.DistStoreError)
     return isinstance(error, kinds) or (type(error) is RuntimeError and bool(_PEER_LOST.search(str(error))))
 
@@ -45,9 +43,7 @@ def read() -> dict[str, Any] | None:
 
 
 def _store() -> Any:
-    import torch.distributed as torch_dist
-
     address, port = os.environ.get("MASTER_ADDR"), os.environ.get("MASTER_PORT")
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or address is None or port is None:
+    if address is None or port is None:
         return None
-    return torch_dist.TCPStore(address, int(port), is_master=False, timeout=TIMEOUT)
+    return torch_dist.TCPStore(address, int(port), is_master=False, timeout=TIMEOUT)  # type: ignore[attr-defined]

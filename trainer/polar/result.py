@@ -1,9 +1,10 @@
 """How a rank ends: its outcome as a small JSON file that `polar.launch` reads, and its exit code.
 
-The file is `$POLAR_RESULT_DIR/rank-<rank>.json`; without that variable (a program run by hand) only the exit code tells.
+The file is `$POLAR_RESULT_DIR/rank-<rank>.json`; without that variable (a program run by hand) there is only the code.
 """
 
 import contextlib
+import importlib
 import json
 import math
 import os
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from polar import cause, stop
+from polar import stop
 from polar.durable import NO_SPACE, error_number
 from polar.errors import Interrupted, OutOfMemoryError, PolarError, StorageFullError
 
@@ -91,6 +92,9 @@ def decimals(value: Any) -> Any:
 def _failure(error: BaseException) -> Result:
     code, reason, message = explain(error)
     result: Result = {"exitCode": code, "reason": reason, "message": message, "peerLost": False}
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return result
+    cause = importlib.import_module("polar.cause")  # imports torch, which a process that only launches does without
     with contextlib.suppress(Exception):
         result["peerLost"] = code == PolarError.exit_code and cause.is_peer_loss(error)
         if not result["peerLost"]:
@@ -99,6 +103,8 @@ def _failure(error: BaseException) -> Result:
         elif known := cause.read():
             result |= {"exitCode": known["exitCode"], "reason": known["reason"], "peerLost": False}
             result["message"] = f"rank {known['rank']}: {known['message']}"
+        else:
+            result["message"] = _cut(f"lost the connection to another rank: {message}")
     return result
 
 
