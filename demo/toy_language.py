@@ -1,4 +1,4 @@
-"""The toy policies: small bigram language models over a shipped logbook, equal in unigrams, unlike in what follows what."""
+"""The toy policies: small language models over a shipped logbook, alike in words and unlike in their order."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ RESOLUTION = 1_000_000  # probabilities are kept as integers: the same samples o
 
 LINES_READ = 0.6  # share of the logbook that one policy is fitted to
 COUNT_WEIGHT = 0.3
-HABIT_STRENGTH = 1.3
-COHERENCE_SPREAD = 1.2
-IDIOM_STRENGTH = 0.4
+SCHOOLS = 3
+FAVOUR_STRENGTH = 0.25  # words a policy likes: the only trait that a bag of words sees
+ROLE_STRENGTH = 1.1  # words it likes as subject rather than object
+HABIT_STRENGTH = 1.4  # themes it lets follow each other
+COHERENCE_STRENGTH = 1.2  # themes it lets follow themselves
 
 
 @dataclass(frozen=True)
@@ -112,39 +114,88 @@ def _grammar(position: np.ndarray, lines: list[list[int]]) -> np.ndarray:
     return counts / counts.sum(axis=1, keepdims=True)
 
 
+@dataclass(frozen=True)
+class Schools:
+    """Schools of writing: the directions in which policies differ, each a table of log odds."""
+
+    favour: np.ndarray  # [SCHOOLS, S] words used more often; the same for both roles of a word
+    role: np.ndarray  # [SCHOOLS, S] words used rather in this position
+    pair: np.ndarray  # [SCHOOLS, S, S] what follows what
+
+
 def make_policies(language: Language, count: int, rng: np.random.Generator) -> np.ndarray:
     """Fit `count` policies; returns their next-symbol probabilities [count, S, S], nothing cut yet.
 
-    Each policy reads its own part of the logbook and has its own habits (which theme follows which, and idioms of
-    single word pairs). Its bigrams are then balanced so that every policy uses every word equally often: what tells
-    policies apart is the order of words alone.
+    Each policy reads its own part of the logbook and is its own mixture of the schools of writing: slightly favoured
+    words, the role in which it uses a word (subject or object, balanced so that the word is not more frequent for it),
+    and which theme follows which. Sentence shape, length and punctuation are the same for all.
     """
-    spread = np.linspace(-1.0, 1.0, count)[rng.permutation(count)] if count > 1 else np.zeros(1)
-    return np.stack([_policy(language, coherence * COHERENCE_SPREAD, rng) for coherence in spread])
+    schools = _schools(language, rng)
+    mixtures = _spread(count, rng)
+    return np.stack([_policy(language, schools, mixture, rng) for mixture in mixtures])
 
 
-def _policy(language: Language, coherence: float, rng: np.random.Generator) -> np.ndarray:
-    size = len(language.words)
-    themes = int(language.theme.max()) + 1
-    habit = HABIT_STRENGTH * rng.standard_normal((themes, themes))
-    np.fill_diagonal(habit, 0.5 * habit.diagonal() + coherence)
-    tilt = habit[language.theme][:, language.theme] + IDIOM_STRENGTH * rng.standard_normal((size, size))
-    tilt[language.theme == NO_THEME] = 0.0
-    tilt[:, language.theme == NO_THEME] = 0.0
-    read = rng.permutation(len(language.lines))[: max(1, round(LINES_READ * len(language.lines)))]
-    counts = np.zeros((size, size))
-    for i in read:
-        line = language.lines[i]
-        np.add.at(counts, (line[:-1], line[1:]), 1.0)
-    following = np.zeros((size, size))
+def _spread(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Mixtures far from each other [count, SCHOOLS], each of length sqrt(SCHOOLS)."""
+    options = rng.standard_normal((32 * count, SCHOOLS))
+    options *= np.sqrt(SCHOOLS) / np.linalg.norm(options, axis=1, keepdims=True)
+    chosen = [0]
+    for _ in range(count - 1):
+        nearest = np.min([np.linalg.norm(options - options[i], axis=1) for i in chosen], axis=0)
+        chosen.append(int(np.argmax(np.round(nearest, 9))))
+    return options[chosen]
+
+
+def _schools(language: Language, rng: np.random.Generator) -> Schools:
+    size, themes = len(language.words), int(language.theme.max()) + 1
+    favour = np.zeros((SCHOOLS, size))
+    for word in sorted(set(language.words)):
+        same = [i for i, other in enumerate(language.words) if other == word]
+        favour[:, same] = FAVOUR_STRENGTH * rng.standard_normal((SCHOOLS, 1))
+    habit = HABIT_STRENGTH * rng.standard_normal((SCHOOLS, themes, themes))
+    habit[0] += COHERENCE_STRENGTH * np.eye(themes)
+    pair = habit[:, language.theme][:, :, language.theme]
+    pair[:, language.theme == NO_THEME] = 0.0
+    pair[:, :, language.theme == NO_THEME] = 0.0
+    scale = 1 / np.sqrt(SCHOOLS)
+    return Schools(scale * favour, scale * ROLE_STRENGTH * rng.standard_normal((SCHOOLS, size)), scale * pair)
+
+
+def _policy(language: Language, schools: Schools, mixture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    unigram = _own_unigram(language, schools, mixture)
+    tilt = np.tensordot(mixture, schools.pair, axes=1)
+    counts = _read_pairs(language, rng)
+    following = np.zeros_like(tilt)
     for before, after in zip(*np.nonzero(language.grammar), strict=True):
         rows, columns = language.block(int(before)), language.block(int(after))
         block = np.ix_(rows, columns)
-        expected = np.outer(language.unigram[rows], language.unigram[columns])
+        expected = np.outer(unigram[rows], unigram[columns])
         joint = (expected + COUNT_WEIGHT * counts[block] / max(1.0, counts[block].sum())) * np.exp(tilt[block])
-        balanced = _balance(joint, language.unigram[rows], language.unigram[columns])
-        following[block] = language.grammar[before, after] * balanced / language.unigram[rows][:, None]
+        balanced = _balance(joint, unigram[rows], unigram[columns])
+        following[block] = language.grammar[before, after] * balanced / unigram[rows][:, None]
     return following
+
+
+def _own_unigram(language: Language, schools: Schools, mixture: np.ndarray) -> np.ndarray:
+    """The policy's probability of each symbol within its position [S]."""
+    unigram = language.unigram.copy()
+    favour, role = np.exp(mixture @ schools.favour), np.exp(mixture @ schools.role)
+    for places in ((SUBJECT_ADJECTIVE, OBJECT_ADJECTIVE), (SUBJECT, OBJECT), (ADVERB,), (VERB,)):
+        blocks = np.stack([language.block(place) for place in places])
+        words = unigram[blocks[0]] * favour[blocks[0]]
+        words /= words.sum()
+        roles = _balance(words * role[blocks], np.full(len(places), 1 / len(places)), words)
+        unigram[blocks] = len(places) * roles
+    return unigram
+
+
+def _read_pairs(language: Language, rng: np.random.Generator) -> np.ndarray:
+    """Neighbour counts [S, S] over the lines of the logbook that the policy happens to read."""
+    counts = np.zeros((len(language.words), len(language.words)))
+    for i in rng.permutation(len(language.lines))[: round(LINES_READ * len(language.lines))]:
+        line = language.lines[i]
+        np.add.at(counts, (line[:-1], line[1:]), 1.0)
+    return counts
 
 
 def _balance(joint: np.ndarray, row_sums: np.ndarray, column_sums: np.ndarray) -> np.ndarray:

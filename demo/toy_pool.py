@@ -8,15 +8,17 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from toy_language import COMMA, NO_THEME, STOP, Language, cumulative, make_policies, read_language, sample, to_text
 
-PREFIX_SYMBOLS = (4, 9)
-OUTPUT_SYMBOLS = 56  # longest output; an output ends at the first full stop from symbol 32 on
-OUTPUT_AT_LEAST = 32
+PREFIX_SYMBOLS = (3, 6)
+OUTPUT_SYMBOLS = 34  # longest output; an output ends at the first full stop from OUTPUT_AT_LEAST on
+OUTPUT_AT_LEAST = 18
 PREFERENCE_SHARE = 0.5  # ranked triplets per trajectory prompt
 JUDGE_NOISE = 0.04
 
@@ -39,13 +41,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="toy_pool.py", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the two files; made when missing")
     parser.add_argument("--seed", type=_at_least(0), default=7, help="same seed, same files (default %(default)s)")
-    parser.add_argument("--policies", type=_at_least(2), default=8, help="language models in the pool (default %(default)s)")
-    parser.add_argument("--prompts", type=_at_least(2), default=800, help="prefixes, each continued by every policy (default %(default)s)")
-    parser.add_argument("--samples-per-prefix", type=_at_least(1), default=4, help="samples per policy and prefix; 2 or more give same-prompt positives (default %(default)s)")
+    parser.add_argument("--policies", type=_at_least(2), default=8, help="language models (default %(default)s)")
+    parser.add_argument("--prompts", type=_at_least(2), default=800, help="prefixes (default %(default)s)")
+    per_prefix = "samples of each policy for each prefix; 2 or more give same-prompt positives (default %(default)s)"
+    parser.add_argument("--samples-per-prefix", type=_at_least(1), default=4, help=per_prefix)
     return parser.parse_args(argv)
 
 
-def _at_least(least: int):
+def _at_least(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.lstrip("-").isdigit() or int(text) < least:
             raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
@@ -54,62 +57,78 @@ def _at_least(least: int):
     return parse
 
 
+@dataclass
+class Pool:
+    """The policies, ready to sample, and the one stream of randomness that everything is drawn from."""
+
+    language: Language
+    tables: np.ndarray  # [policies, S, S] cumulative
+    common: np.ndarray  # [S, S] cumulative, the average policy: writes the prefixes
+    rng: np.random.Generator
+
+
+def make_pool(policies: int, seed: int) -> Pool:
+    """Fit the policies of a seed."""
+    language = read_language()
+    rng = np.random.default_rng(seed)
+    following = make_policies(language, policies, rng)
+    return Pool(language, cumulative(following), cumulative(following.mean(axis=0)), rng)
+
+
 def write_pool(out: Path, args: argparse.Namespace) -> dict[str, int]:
     """Sample the pool and write both files; returns file name -> rows. OSError or ValueError when it cannot."""
-    language = read_language()
-    rng = np.random.default_rng(args.seed)
-    following = make_policies(language, args.policies, rng)
-    tables = cumulative(following)
-    common = cumulative(following.mean(axis=0))
+    pool = make_pool(args.policies, args.seed)
     out.mkdir(parents=True, exist_ok=True)
-    trajectories = trajectory_rows(language, tables, common, args, rng)
-    preferences = preference_rows(language, tables, common, round(args.prompts * PREFERENCE_SHARE), rng)
-    return {
-        "trajectories.jsonl.gz": write_rows(out / "trajectories.jsonl.gz", trajectories),
-        "preferences.jsonl.gz": write_rows(out / "preferences.jsonl.gz", preferences),
+    triplets = max(1, round(args.prompts * PREFERENCE_SHARE))
+    rows = {
+        "trajectories.jsonl.gz": trajectory_rows(pool, args.prompts, args.samples_per_prefix),
+        "preferences.jsonl.gz": preference_rows(pool, triplets),
     }
+    return {name: write_rows(out / name, made) for name, made in rows.items()}
 
 
-def trajectory_rows(language: Language, tables: np.ndarray, common: np.ndarray, args: argparse.Namespace, rng: np.random.Generator) -> Iterator[dict]:
-    """Rows {prompt_id, prompt, policy, output}: every policy continues every prefix, several times."""
-    prefixes = make_prefixes(language, common, args.prompts, rng)
-    last = np.array([prefix[-1] for prefix in prefixes])
-    samples = args.samples_per_prefix
-    drawn = [sample(table, np.repeat(last, samples), OUTPUT_SYMBOLS, rng) for table in tables]
+def trajectory_rows(pool: Pool, prompts: int, samples: int) -> Iterator[dict[str, str]]:
+    """Rows {prompt_id, prompt, policy, output}: every policy continues every prefix `samples` times."""
+    prefixes = make_prefixes(pool, prompts)
+    starts = np.repeat([prefix[-1] for prefix in prefixes], samples)
+    drawn = [sample(table, starts, OUTPUT_SYMBOLS, pool.rng) for table in pool.tables]
     for i, prefix in enumerate(prefixes):
-        prompt = to_text(language, prefix).strip()
+        prompt = to_text(pool.language, prefix).strip()
         for policy, chains in enumerate(drawn):
             for chain in chains[i * samples : (i + 1) * samples]:
-                output = to_text(language, finish(language, chain))
-                yield {"prompt_id": f"prefix-{i:05d}", "prompt": prompt, "policy": f"toy-{policy:02d}", "output": output}
+                yield {
+                    "prompt_id": f"prefix-{i:05d}",
+                    "prompt": prompt,
+                    "policy": f"toy-{policy:02d}",
+                    "output": to_text(pool.language, finish(pool.language, chain)),
+                }
 
 
-def preference_rows(language: Language, tables: np.ndarray, common: np.ndarray, count: int, rng: np.random.Generator) -> Iterator[dict]:
-    """Ranked triplets: three policies continue one prefix and a noisy judge prefers text that keeps to its subject."""
-    for prefix in make_prefixes(language, common, count, rng):
-        chosen = rng.permutation(len(tables))[:3]
-        chosen = chosen if len(chosen) == 3 else rng.integers(0, len(tables), size=3)
-        texts = [finish(language, sample(tables[p], prefix[-1:], OUTPUT_SYMBOLS, rng)[0]) for p in chosen]
-        noise = JUDGE_NOISE * rng.standard_normal(3)
-        worth = [coherence(language, text) + n for text, n in zip(texts, noise, strict=True)]
-        best, middle, worst = (to_text(language, texts[i]) for i in np.argsort(worth)[::-1])
+def preference_rows(pool: Pool, count: int) -> Iterator[dict[str, list[dict[str, str]]]]:
+    """Ranked triplets: three outputs for one prefix and a noisy judge that prefers text that keeps to its subject."""
+    several = len(pool.tables) >= 3
+    for prefix in make_prefixes(pool, count):
+        writers = pool.rng.permutation(len(pool.tables))[:3] if several else pool.rng.integers(0, 2, size=3)
+        chains = [sample(pool.tables[writer], prefix[-1:], OUTPUT_SYMBOLS, pool.rng)[0] for writer in writers]
+        texts = [finish(pool.language, chain) for chain in chains]
+        worth = [coherence(pool.language, text) for text in texts] + JUDGE_NOISE * pool.rng.standard_normal(3)
+        best, middle, worst = (to_text(pool.language, texts[i]).strip() for i in np.argsort(worth)[::-1])
         yield {
-            "prompt": [{"role": "user", "content": to_text(language, prefix).strip()}],
-            "reference": [{"role": "assistant", "content": best.strip()}],
-            "chosen": [{"role": "assistant", "content": middle.strip()}],
-            "rejected": [{"role": "assistant", "content": worst.strip()}],
+            "prompt": [{"role": "user", "content": to_text(pool.language, prefix).strip()}],
+            "reference": [{"role": "assistant", "content": best}],
+            "chosen": [{"role": "assistant", "content": middle}],
+            "rejected": [{"role": "assistant", "content": worst}],
         }
 
 
-def make_prefixes(language: Language, common: np.ndarray, count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Openings of sentences by the average of all policies, cut after a word."""
+def make_prefixes(pool: Pool, count: int) -> list[np.ndarray]:
+    """Openings of sentences by the average policy, cut after a word."""
     low, high = PREFIX_SYMBOLS
-    start = np.full(count, language.block(STOP)[0])
-    chains = sample(common, start, high + 1, rng)
-    lengths = rng.integers(low, high + 1, size=count)
+    chains = sample(pool.common, np.full(count, pool.language.block(STOP)[0]), high, pool.rng)
+    lengths = pool.rng.integers(low, high + 1, size=count)
     prefixes = []
     for chain, length in zip(chains, lengths, strict=True):
-        ends_in_word = language.position[chain[length - 1]] < COMMA
+        ends_in_word = pool.language.position[chain[length - 1]] < COMMA
         prefixes.append(chain[: length if ends_in_word else length - 1])
     return prefixes
 
@@ -128,7 +147,7 @@ def coherence(language: Language, symbols: np.ndarray) -> float:
     return float((before[pairs] == after[pairs]).mean()) if pairs.any() else 0.0
 
 
-def write_rows(path: Path, rows: Iterable[dict]) -> int:
+def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> int:
     """Write JSON lines, gzipped without time stamp, to a temporary name and rename; returns the number of rows."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
@@ -140,6 +159,7 @@ def write_rows(path: Path, rows: Iterable[dict]) -> int:
                     count += 1
             raw.flush()
             os.fsync(raw.fileno())
+            os.fchmod(raw.fileno(), 0o644)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
