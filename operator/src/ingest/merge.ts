@@ -77,6 +77,7 @@ function fold(base: ReportedStatus, report: ReportRequest, { checks, context, po
     ...base.progress,
     ...(report.progress === undefined ? {} : progressOf(report.progress, checks)),
     valLoss: last?.valLoss, valAccuracy: last?.valAccuracy,
+    ...(report.final ? { stage: 'Done', etaSeconds: 0 } : {}),
     ...position,
   });
   return present({ progress, validation, checkpoints, curve });

@@ -1,0 +1,51 @@
+// The runs ingest knows, by UID: from the caches of both kinds, or read from the API server where a cache may lag.
+import type { RunStatus } from '../api/status.ts';
+import type { KubeClient } from '../runtime/client.ts';
+import type { KubeObject, Resource } from '../runtime/object.ts';
+import type { StoreReader } from '../runtime/store.ts';
+import { get } from '../runtime/verbs.ts';
+
+/** What ingest reads of a PolarPretrain or PolarFinetune. */
+export interface Run extends KubeObject {
+  readonly spec?: { readonly suspend?: boolean };
+  readonly status?: RunStatus;
+}
+
+/** One kind of run and the cache of its objects. */
+export interface RunCache {
+  readonly resource: Resource;
+  readonly store: StoreReader<Run>;
+}
+
+/** Where a run is; the UID says which of several objects that had this name. */
+export interface RunRef {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+export interface Runs {
+  readonly resourceOf: (kind: string) => Resource | undefined;
+  readonly cached: (ref: RunRef) => Run | undefined;
+  /** Asks the API server; undefined when the run is gone or another one has its name. Throws ApiError. */
+  readonly live: (ref: RunRef) => Promise<Run | undefined>;
+}
+
+export function runsFrom(client: KubeClient, caches: readonly RunCache[]): Runs {
+  const cacheOf = (kind: string): RunCache | undefined => caches.find((cache) => cache.resource.kind === kind);
+  return {
+    resourceOf: (kind) => cacheOf(kind)?.resource,
+    cached: ({ kind, uid }) => cacheOf(kind)?.store.byUid(uid),
+    live: async ({ kind, namespace, name, uid }) => {
+      const resource = cacheOf(kind)?.resource;
+      const run = resource === undefined ? undefined : await get<Run>(client, resource, { namespace, name });
+      return run?.metadata.uid === uid ? run : undefined;
+    },
+  };
+}
+
+/** Whether the trainer should save a checkpoint and leave: the run is suspended or being deleted. */
+export function mustStop(run: Run): boolean {
+  return run.spec?.suspend === true || run.metadata.deletionTimestamp !== undefined;
+}
