@@ -1,0 +1,215 @@
+"""Training data in memory: trajectories of a policy pool and ranked preference triplets, checked row by row.
+
+Rows are put in an order of their own (prompt, policy, text), so that nothing depends on the order in the files.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from polar.encode import Ids, Wrapper, flatten
+from polar.errors import DataError
+from polar.rows import Problems, Row, read_rows
+
+Index = npt.NDArray[np.int64]
+WRAPPERS: tuple[Wrapper, ...] = ("pretrain", "sft")
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
+class Source:
+    """Where each row came from."""
+
+    files: list[str]
+    file: Index
+    line: Index
+
+    def where(self, row: int) -> str:
+        """`file:line` of one row."""
+        return f"{self.files[self.file[row]]}:{self.line[row]}"
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
+class Trajectories:
+    """A policy pool's answers. Row r: policies[policy[r]] answered prompts[prompt[r]] with outputs[r]."""
+
+    prompt_ids: list[str]
+    prompts: list[str]
+    policies: list[str]
+    prompt: Index
+    policy: Index
+    wrapper: list[Wrapper]
+    outputs: list[str]
+    source: Source
+    skipped_empty: int
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
+class Preferences:
+    """Ranked triplets. Row r has texts[3r] = reference, texts[3r + 1] = chosen, texts[3r + 2] = rejected."""
+
+    prompt_ids: list[str]
+    prompts: list[str]
+    prompt: Index
+    wrapper: list[Wrapper]
+    texts: list[str]
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStore:
+    """Many token sequences in one flat array."""
+
+    ids: Ids
+    offsets: Index
+
+    def __getitem__(self, item: int) -> Ids:
+        return self.ids[self.offsets[item] : self.offsets[item + 1]]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+def store_tokens(sequences: Iterable[Ids], cut: Callable[[Ids], Ids]) -> TokenStore:
+    """Collect sequences, each shortened by `cut`, into one flat array."""
+    parts: list[Ids] = []
+    lengths = [0]
+    for sequence in sequences:
+        kept = cut(sequence)
+        parts.append(kept.copy())
+        lengths.append(len(kept))
+    ids = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
+    return TokenStore(ids, np.cumsum(lengths, dtype=np.int64))
+
+
+def read_trajectories(path: str | Path, wrapper: Wrapper) -> Trajectories:
+    """Rows {prompt_id?, prompt, policy, output, wrapper?}. `wrapper` is for rows without one.
+
+    Rows with an empty output are skipped and counted. DataError names file, line, key, expected and got.
+    """
+    rows, prompts = _read(Path(path), ("prompt", "output"), ("policy",))
+    kept = [row for row in rows if row.texts["output"]]
+    if not kept:
+        raise DataError(f"{path}: expected rows of prompt, policy and output, found none with an output")
+    kept.sort(key=lambda row: (row.prompt_id, row.names["policy"], row.texts["output"]))
+    policies = sorted({row.names["policy"] for row in kept})
+    policy_index = {name: i for i, name in enumerate(policies)}
+    return Trajectories(
+        **_prompt_columns(kept, prompts),
+        policies=policies,
+        policy=np.array([policy_index[row.names["policy"]] for row in kept], dtype=np.int64),
+        wrapper=[row.wrapper or wrapper for row in kept],
+        outputs=[row.texts["output"] for row in kept],
+        skipped_empty=len(rows) - len(kept),
+    )
+
+
+def read_preferences(path: str | Path, wrapper: Wrapper) -> Preferences:
+    """Rows {prompt_id?, prompt, reference, chosen, rejected, wrapper?}. DataError names file, line, key, expected and got."""
+    parts = ("reference", "chosen", "rejected")
+    rows, prompts = _read(Path(path), ("prompt", *parts), ())
+    if not rows:
+        raise DataError(f"{path}: expected rows of prompt, reference, chosen and rejected, found none")
+    rows.sort(key=lambda row: (row.prompt_id, *(row.texts[part] for part in parts)))
+    return Preferences(
+        **_prompt_columns(rows, prompts),
+        wrapper=[row.wrapper or wrapper for row in rows],
+        texts=[row.texts[part] for row in rows for part in parts],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A row that passed its checks."""
+
+    row: Row
+    prompt_id: str
+    texts: dict[str, str]
+    names: dict[str, str]
+    wrapper: Wrapper | None
+
+
+def _read(path: Path, texts: tuple[str, ...], names: tuple[str, ...]) -> tuple[list[_Checked], dict[str, str]]:
+    problems = Problems()
+    checked: list[_Checked] = []
+    prompts: dict[str, str] = {}
+    for row in read_rows(path, problems):
+        try:
+            one = _check(row, texts, names)
+            known = prompts.setdefault(one.prompt_id, one.texts["prompt"])
+            if known != one.texts["prompt"]:
+                raise ValueError(f"prompt_id: {one.prompt_id!r} stands for another prompt in an earlier row")
+        except ValueError as error:
+            problems.add(row.where(), str(error))
+            continue
+        del one.texts["prompt"]
+        checked.append(_Checked(Row(row.file, row.line, None), one.prompt_id, one.texts, one.names, one.wrapper))
+    problems.raise_if_any()
+    return checked, prompts
+
+
+def _check(row: Row, texts: tuple[str, ...], names: tuple[str, ...]) -> _Checked:
+    values = row.values
+    if not isinstance(values, dict):
+        raise ValueError(f"expected an object with keys {', '.join((*texts, *names))}, got {_show(values)}")
+    found = {key: _text(values, key) for key in texts}
+    named = {key: _name(values, key) for key in names}
+    prompt_id = found["prompt"] if values.get("prompt_id") is None else _name(values, "prompt_id")
+    wrapper = values.get("wrapper")
+    if wrapper is not None and wrapper not in WRAPPERS:
+        raise ValueError(f"wrapper: expected {' or '.join(WRAPPERS)}, got {_show(wrapper)}")
+    return _Checked(row, prompt_id, found, named, cast(Wrapper | None, wrapper))
+
+
+def _text(values: dict[str, Any], key: str) -> str:
+    value = values.get(key)
+    text = value if isinstance(value, str) else _messages(key, value, key in values)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{key}: expected Unicode text, got a lone surrogate at character {error.start}") from error
+    return text
+
+
+def _messages(key: str, value: Any, present: bool) -> str:
+    expected = f"{key}: expected a string or a list of messages with a string in content"
+    if not present:
+        raise ValueError(f"{expected}, the key is missing")
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{expected}, got {_show(value)}")
+    for message in value:
+        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+            raise ValueError(f"{expected}, got the message {_show(message)}")
+    return flatten(value)
+
+
+def _name(values: dict[str, Any], key: str) -> str:
+    value = values.get(key)
+    if not isinstance(value, str) or not value:
+        got = _show(value) if key in values else "no such key"
+        raise ValueError(f"{key}: expected a string that is not empty, got {got}")
+    return value
+
+
+def _show(value: Any) -> str:
+    return repr(value)[:80]
+
+
+def _prompt_columns(rows: list[_Checked], prompts: dict[str, str]) -> dict[str, Any]:
+    used = sorted({row.prompt_id for row in rows})
+    index = {prompt_id: i for i, prompt_id in enumerate(used)}
+    files = sorted({str(row.row.file) for row in rows})
+    file_index = {name: i for i, name in enumerate(files)}
+    return {
+        "prompt_ids": used,
+        "prompts": [prompts[prompt_id] for prompt_id in used],
+        "prompt": np.array([index[row.prompt_id] for row in rows], dtype=np.int64),
+        "source": Source(
+            files=files,
+            file=np.array([file_index[str(row.row.file)] for row in rows], dtype=np.int64),
+            line=np.array([row.row.line for row in rows], dtype=np.int64),
+        ),
+    }

@@ -1,0 +1,103 @@
+"""The training loop that pre-training and fine-tuning share: step, validate, tell, save, until the budget is spent."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from polar.checkpoint import list_complete
+from polar.config import RunConfig
+from polar.distributed import Dist
+from polar.errors import Interrupted
+from polar.progress import Progress
+from polar.report import Reporter
+from polar.saver import Saver
+from polar.schedule import learning_rate
+from polar.state import Recorder, TrainState
+from polar.step import BadGroups, Stepper, StepResult
+from polar.task import Task
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
+class Loop:
+    """Everything a run trains with."""
+
+    config: RunConfig
+    task: Task
+    stepper: Stepper
+    recorder: Recorder
+    reporter: Reporter
+    progress: Progress
+    dist: Dist
+    total_steps: int
+
+    def run(self, state: TrainState, save_first: bool) -> None:
+        """Train from `state` to the last step, or until all ranks agree to stop.
+
+        `save_first` saves before the first step (the result of a warm start). Every checkpoint but one made by a stop
+        has a validation loss. Raises Interrupted after saving, NonFiniteLossError, and what saving raises.
+        """
+        config, dist = self.config, self.dist
+        saver = self._saver() if dist.is_main else None
+        try:
+            if save_first:
+                self._save(saver, state, validated=False)
+            while state.step < self.total_steps:
+                result = self._step(state)
+                last = state.step == self.total_steps
+                stop = not last and self.stopping()
+                save = last or stop or state.step % config.checkpoint.every_steps == 0
+                validate = not stop and (save or state.step % config.validation.every_steps == 0)
+                if validate:
+                    self._validate(state)
+                self.progress.trained(state, result, validate)
+                if save:
+                    self._save(saver, state, validated=validate)
+                if saver:
+                    self.progress.checkpoints(saver.poll())
+                if stop:
+                    break
+        finally:
+            if saver:
+                saver.close()
+        self._after(state)
+
+    def stopping(self) -> bool:
+        """Whether any rank was told to stop, by a signal or by the operator. Collective."""
+        if self.reporter.commands().save_and_stop:
+            self.dist.stop.request("saveAndStop")
+        return self.dist.any(self.dist.stop.requested)
+
+    def _step(self, state: TrainState) -> StepResult:
+        groups = self.task.train.groups(state.cursor, self.config.optimizer.batch_triplets)
+        rate = learning_rate(self.config.optimizer, state.step, self.total_steps)
+        try:
+            result = self.stepper.step(groups, rate)
+        except BadGroups as bad:
+            raise bad.explain(state.step + 1, groups, self.task.source, self.task.rows_per_response) from bad
+        state.advance(result, len(groups))
+        return result
+
+    def _validate(self, state: TrainState) -> None:
+        state.validation = self.task.validate(self.stepper.model, self.dist)
+        if state.baseline is None and self.dist.is_main:
+            state.baseline = self.task.style_baseline()
+
+    def _save(self, saver: Saver | None, state: TrainState, validated: bool) -> None:
+        snapshot = self.recorder.snapshot(state, validated)
+        if saver:
+            saver.submit(snapshot)
+
+    def _saver(self) -> Saver:
+        options = self.config.checkpoint
+        return Saver(
+            Path(options.directory),
+            keep_last=options.keep_last,
+            keep_best=options.keep_best,
+            before_commit=self.reporter.sync,
+        )
+
+    def _after(self, state: TrainState) -> None:
+        if self.dist.is_main:
+            self.progress.checkpoints(list_complete(Path(self.config.checkpoint.directory)))
+        if state.step < self.total_steps:
+            reason = self.dist.stop.reason or "another worker was told to stop"
+            raise Interrupted(f"stopped at step {state.step} of {self.total_steps} after saving ({reason})")

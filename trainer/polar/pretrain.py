@@ -1,0 +1,147 @@
+"""Contrastive pre-training of a reward model on a policy pool's trajectories (paper sections 3.3 and 4.1, Eq. 7).
+
+    python -m polar.pretrain --config run.json                          one process
+    torchrun --nproc-per-node 8 -m polar.pretrain --config run.json     one process per GPU, or several on a CPU
+
+Leaves checkpoints `step-.../` and `metrics.jsonl` in config.checkpoint.directory and continues from the newest one.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from polar import distributed
+from polar.batches import trajectory_corpus
+from polar.config import RunConfig, parse
+from polar.config_reader import read_text
+from polar.data import Trajectories, read_trajectories
+from polar.distributed import Dist
+from polar.errors import CheckpointError, Interrupted
+from polar.evaluate import PairSet
+from polar.loop import Loop
+from polar.model import RewardModel, build, size_of
+from polar.optim import adamw
+from polar.pairs import Split, TrajectoryPairs, split_trajectories
+from polar.progress import Progress, reporting
+from polar.sampling import Index
+from polar.state import Recorder, Start, TrainState, architecture_of, find_start, load_weights, restore
+from polar.step import Stepper
+from polar.task import Task
+from polar.threads import use_available_cores
+from polar.tokenizer import TextEncoder, read_tokenizer, tokenizer_from_checkpoint, train_tokenizer
+from polar.warmstart import WarmStart
+
+
+def main(config_path: str, summary: dict[str, Any]) -> None:
+    """Train one attempt to its end. `summary` is kept current for the termination message. Raises PolarError."""
+    # 1 where: device, rank, seed, threads
+    document = read_text(Path(config_path))
+    config = parse(document, config_path)
+    dist = distributed.setup(config.seed)
+    use_available_cores(config.gang.processes_per_worker)
+    # 2 start: this run's newest checkpoint, or given weights, or nothing
+    start = find_start(config, dist)
+    with reporting(config, dist, start.resumed.info.step if start.resumed else 0) as reporter:
+        progress = Progress(reporter, summary, config, dist)
+        progress.found(start)
+        # 3 data: rows, split, tokenizer, tokens
+        data = read_trajectories(config.data.path, config.data.wrapper)
+        held_out = config.validation
+        split = split_trajectories(data, held_out.held_out_prompt_percent, held_out.held_out_policies, config.seed)
+        rows = split.rows(data, held_out_prompts=False, held_out_policies=False)
+        encoder = make_encoder(config, start, data, rows, dist)
+        task = make_task(config, data, split, encoder)
+        # 4 model, optimizer, schedule
+        model = make_model(config, start, encoder).to(dist.device)
+        optimizer = adamw(model, config.optimizer)
+        total_steps = task.total_steps(config)
+        # 5 resume
+        state = restore(model, optimizer, start.resumed, dist) if start.resumed else TrainState()
+        # 6 warm start, when asked for and not done yet
+        warm = config.warm_start is not None and start.resumed is None
+        if warm:
+            warm_start(config, WarmStart(model, task.corpus, data, rows, dist), progress, dist)
+        # 7 loop: step, validate, tell, save
+        progress.begin(state, total_steps, size_of(model))
+        parent = start.weights.info.manifest_sha256 if start.weights else None
+        Loop(
+            config=config,
+            task=task,
+            stepper=Stepper(model, optimizer, config.optimizer, task.corpus, dist),
+            recorder=Recorder(
+                document=document, model=model, optimizer=optimizer, encoder=encoder, dist=dist, parent=parent
+            ),
+            reporter=reporter,
+            progress=progress,
+            dist=dist,
+            total_steps=total_steps,
+        ).run(state, save_first=warm)
+    dist.close()
+
+
+def make_encoder(config: RunConfig, start: Start, data: Trajectories, rows: Index, dist: Dist) -> TextEncoder:
+    """The tokenizer: a checkpoint's, a given folder's, or one trained on the training rows (by rank 0, sent to all)."""
+    if start.weights:
+        return tokenizer_from_checkpoint(start.weights.tokenizer_json, str(start.weights.info.path))
+    source = config.model.tokenizer
+    assert source is not None
+    if source.path:
+        return read_tokenizer(Path(source.path))
+    assert source.vocab_size is not None
+    text = ""
+    if dist.is_main:
+        prompts = sorted(set(data.prompt[rows].tolist()))
+        texts = [*(data.prompts[p] for p in prompts), *(data.outputs[r] for r in rows)]
+        text = train_tokenizer(texts, source.vocab_size).to_json()
+    return tokenizer_from_checkpoint(dist.broadcast(text), "the trained tokenizer")
+
+
+def make_task(config: RunConfig, data: Trajectories, split: Split, encoder: TextEncoder) -> Task:
+    """Training groups on training prompts and policies; validation pairs on held-out prompts, seen and unseen policies."""
+    options = config.data
+    assert options.pairing and options.negatives_per_positive
+    corpus = trajectory_corpus(data, encoder, options.limits())
+
+    def pairs(part: str, negatives: int, *, prompts: bool, policies: bool) -> TrajectoryPairs:
+        rows = split.rows(data, held_out_prompts=prompts, held_out_policies=policies)
+        assert options.pairing
+        return TrajectoryPairs(data, rows, options.pairing, negatives, config.seed, f"{options.path}: {part}")
+
+    unseen = None
+    if config.validation.held_out_policies:
+        unseen = pairs("validation on held-out policies", 1, prompts=True, policies=True)
+    return Task(
+        corpus=corpus,
+        train=pairs("training", options.negatives_per_positive, prompts=False, policies=False),
+        seen=PairSet(
+            corpus, pairs("validation on seen policies", 1, prompts=True, policies=False), config.validation.pairs
+        ),
+        unseen=PairSet(corpus, unseen, config.validation.pairs) if unseen else None,
+        source=data.source,
+        text_of=data.outputs.__getitem__,
+        rows_per_response=1,
+    )
+
+
+def make_model(config: RunConfig, start: Start, encoder: TextEncoder) -> RewardModel:
+    """The configured model with seeded random weights, or with those of the init checkpoint. CheckpointError."""
+    arch = config.model.architecture
+    assert arch is not None
+    model = build(arch, encoder.vocab_size, config.model.dropout, config.seed)
+    if start.weights:
+        found, vocab_size = architecture_of(start.weights)
+        if (found, vocab_size) != (arch, encoder.vocab_size):
+            raise CheckpointError(
+                f"{start.weights.info.path}: expected {arch} with {encoder.vocab_size} tokens, got {found} with {vocab_size}"
+            )
+        load_weights(model, start.weights)
+    return model
+
+
+def warm_start(config: RunConfig, warm: WarmStart, progress: Progress, dist: Dist) -> None:
+    """Run the warm start to its end; Interrupted when told to stop, and then the next attempt begins it again."""
+    assert config.warm_start
+    task = config.warm_start.policy_classification
+    for done in warm.run(task, config.optimizer, config.seed):
+        progress.warm_step(done, task.steps)
+        if dist.any(dist.stop.requested):
+            raise Interrupted(f"stopped in step {done.step} of {task.steps} of the warm start, which will be repeated")

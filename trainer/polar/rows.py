@@ -1,0 +1,104 @@
+"""Rows of training data from files: .jsonl, .jsonl.gz, .parquet, or a folder of those. Checks nothing but that rows parse."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from polar.errors import DataError
+
+SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
+SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row and where it stands; `line` counts lines (JSONL) or rows (Parquet) from 1."""
+
+    file: Path
+    line: int
+    values: Any
+
+    def where(self) -> str:
+        """`file:line`, for messages."""
+        return f"{self.file}:{self.line}"
+
+
+class Problems:
+    """Collects what is wrong with rows, so that one run reports many of them; keeps the first 20."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.shown: list[str] = []
+
+    def add(self, where: str, message: str) -> None:
+        """Note one malformed row."""
+        self.count += 1
+        if self.count <= SHOWN:
+            self.shown.append(f"{where}: {message}")
+
+    def raise_if_any(self) -> None:
+        """DataError listing the first problems and the number of all, if there were any."""
+        if self.count:
+            more = [f"and {self.count - SHOWN} more"] if self.count > SHOWN else []
+            noun = "row" if self.count == 1 else "rows"
+            raise DataError("\n".join([f"{self.count} malformed {noun}:", *self.shown, *more]))
+
+
+def read_rows(path: Path, problems: Problems) -> Iterator[Row]:
+    """All rows of a file or folder, in name order. Rows that do not parse go to `problems`; DataError for unusable files."""
+    for file in list_files(path):
+        try:
+            yield from _read_parquet(file) if file.suffix == ".parquet" else _read_lines(file, problems)
+        except OSError as error:
+            raise DataError(f"{file}: cannot read: {error.strerror or error}") from error
+        except (EOFError, zlib.error) as error:
+            raise DataError(f"{file}: damaged gzip file: {error}") from error
+        except pyarrow.ArrowException as error:
+            raise DataError(f"{file}: damaged Parquet file: {error}") from error
+
+
+def list_files(path: Path) -> list[Path]:
+    """The data files at `path`. DataError when there is none."""
+    names = ", ".join(SUFFIXES)
+    try:
+        if path.is_dir():
+            files = sorted(p for p in path.iterdir() if p.name.endswith(SUFFIXES) and p.is_file())
+            if not files:
+                raise DataError(f"{path}: expected at least one file ending in {names}, the folder has none")
+            return files
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder")
+    except OSError as error:
+        raise DataError(f"{path}: cannot read: {error.strerror or error}") from error
+    if not path.name.endswith(SUFFIXES):
+        raise DataError(f"{path}: expected a name ending in {names}")
+    return [path]
+
+
+def _read_lines(file: Path, problems: Problems) -> Iterator[Row]:
+    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.isspace():
+                continue
+            try:
+                values = json.loads(line)
+            except ValueError as error:
+                problems.add(f"{file}:{number}", f"not JSON: {error}")
+                continue
+            yield Row(file, number, values)
+
+
+def _read_parquet(file: Path) -> Iterator[Row]:
+    number = 0
+    with pyarrow.parquet.ParquetFile(file) as table:
+        for batch in table.iter_batches(batch_size=1024):
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(file, number, values)

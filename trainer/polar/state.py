@@ -1,0 +1,157 @@
+"""Where a run stands, and how that goes into a checkpoint and comes back."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import AdamW
+
+from polar import checkpoint
+from polar.checkpoint import Loaded, Snapshot
+from polar.config import Architecture, RunConfig
+from polar.config_reader import camel, read_object
+from polar.distributed import Dist
+from polar.errors import CheckpointError, ConfigError
+from polar.model import RewardModel
+from polar.optim import load_state, state_tensors
+from polar.report import Score
+from polar.resume import load_agreed
+from polar.step import StepResult
+from polar.task import StyleBaseline, Validation
+from polar.tokenizer import TextEncoder
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainState:
+    """Counters of the whole run, over all attempts. `cursor` is the number of the next group."""
+
+    step: int = 0
+    cursor: int = 0
+    tokens: int = 0
+    computed_tokens: int = 0
+    validation: Validation | None = None
+    baseline: StyleBaseline | None = None
+
+    def advance(self, result: StepResult, groups: int) -> None:
+        """Count one step."""
+        self.step += 1
+        self.cursor += groups
+        self.tokens += result.tokens
+        self.computed_tokens += result.computed_tokens
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
+class Start:
+    """What an attempt begins with: `resumed` is this run's own newest checkpoint, `init` the weights to start from."""
+
+    resumed: Loaded | None
+    init: Loaded | None
+
+    @property
+    def weights(self) -> Loaded | None:
+        """The checkpoint that weights, tokenizer and architecture come from."""
+        return self.resumed or self.init
+
+
+def find_start(config: RunConfig, dist: Dist) -> Start:
+    """The newest good checkpoint of this run, else the verified init checkpoint, else neither. CheckpointError."""
+    resumed = load_agreed(Path(config.checkpoint.directory), dist)
+    init = config.model.init
+    if resumed or init is None:
+        return Start(resumed=resumed, init=None)
+    return Start(resumed=None, init=checkpoint.load(Path(init.path), init.manifest_sha256, model_only=True))
+
+
+def architecture_of(loaded: Loaded) -> tuple[Architecture, int]:
+    """Dimensions and vocabulary size of a checkpoint's model. CheckpointError when it does not say."""
+    saved = loaded.state.get("model")
+    if not isinstance(saved, dict) or not isinstance(saved.get("vocabSize"), int):
+        raise CheckpointError(f"{loaded.info.path}/state.json: model: expected the dimensions of a model")
+    dimensions = {key: value for key, value in saved.items() if key != "vocabSize"}
+    try:
+        return read_object(Architecture, dimensions, "model"), saved["vocabSize"]
+    except ConfigError as error:
+        raise CheckpointError(f"{loaded.info.path}/state.json: {error}") from error
+
+
+def load_weights(model: RewardModel, loaded: Loaded) -> None:
+    """Put a checkpoint's weights into a model. CheckpointError names the first tensor that does not fit."""
+    own = model.state_dict()
+    for name in sorted(own.keys() | loaded.model.keys()):
+        expected = tuple(own[name].shape) if name in own else "no such tensor"
+        got = tuple(loaded.model[name].shape) if name in loaded.model else "no such tensor"
+        if expected != got:
+            raise CheckpointError(f"{loaded.info.path}: {name}: expected {expected}, got {got}")
+    model.load_state_dict(loaded.model)
+
+
+def restore(model: RewardModel, optimizer: AdamW, loaded: Loaded, dist: Dist) -> TrainState:
+    """Bring back weights, optimizer, RNG and counters of this run's checkpoint."""
+    load_weights(model, loaded)
+    load_state(optimizer, model, loaded.optimizer)
+    dist.restore_rng(loaded.rng)
+    return read_state(loaded)
+
+
+def read_state(loaded: Loaded) -> TrainState:
+    """The counters in a checkpoint. CheckpointError when they are not there."""
+    saved = loaded.state
+    try:
+        return TrainState(
+            step=loaded.info.step,
+            cursor=int(saved["dataCursor"]),
+            tokens=loaded.info.tokens,
+            computed_tokens=int(saved["computedTokens"]),
+            validation=_read_validation(saved.get("validation")),
+            baseline=StyleBaseline(**saved["styleBaseline"]) if saved.get("styleBaseline") else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{loaded.info.path}/state.json: {type(error).__name__}: {error}") from error
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
+class Recorder:
+    """Makes snapshots of one run."""
+
+    document: dict[str, Any]
+    model: RewardModel
+    optimizer: AdamW
+    encoder: TextEncoder
+    dist: Dist
+    parent: str | None
+
+    def snapshot(self, state: TrainState, validated: bool) -> Snapshot:
+        """Everything a checkpoint holds. Collective: it gathers the ranks' RNG states."""
+        validation = state.validation
+        return Snapshot(
+            step=state.step,
+            tokens=state.tokens,
+            model=dict(self.model.state_dict()),
+            optimizer=state_tensors(self.optimizer, self.model),
+            rng=self.dist.gather_rng(),
+            state=self._state(state),
+            config=self.document,
+            tokenizer_json=self.encoder.to_json(),
+            val_loss=validation.seen.loss if validation and validated else None,
+            world_size=self.dist.world_size,
+            parent=self.parent,
+        )
+
+    def _state(self, state: TrainState) -> dict[str, Any]:
+        decoder = self.model.model
+        dimensions = {camel(key): value for key, value in asdict(decoder.arch).items()}
+        return {
+            "dataCursor": state.cursor,
+            "computedTokens": state.computed_tokens,
+            "model": {**dimensions, "vocabSize": decoder.embed_tokens.num_embeddings},
+            "validation": asdict(state.validation) if state.validation else None,
+            "styleBaseline": asdict(state.baseline) if state.baseline else None,
+            "torch": torch.__version__,
+        }
+
+
+def _read_validation(saved: dict[str, Any] | None) -> Validation | None:
+    if not saved:
+        return None
+    return Validation(seen=Score(**saved["seen"]), unseen=Score(**saved["unseen"]) if saved["unseen"] else None)

@@ -1,0 +1,120 @@
+"""One optimizer step over a batch of groups that all ranks share."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import AdamW
+
+from polar.batches import Corpus, micro_batches
+from polar.config import Optimizer
+from polar.data import Source
+from polar.distributed import Dist
+from polar.errors import NonFiniteLossError
+from polar.loss import group_losses, ranked_right
+from polar.model import RewardModel
+from polar.optim import clip_gradients, set_learning_rate
+from polar.pairs import Groups
+
+MICRO_BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
+ROWS_SHOWN = 5
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
+class StepResult:
+    """Means over the groups of all ranks, and token counts over all ranks."""
+
+    loss: float
+    accuracy: float
+    tokens: int
+    computed_tokens: int
+    gradient_norm: float
+
+
+class Stepper:
+    """What a step needs besides its batch. With more than one rank the gradients are averaged by DistributedDataParallel."""
+
+    def __init__(self, model: RewardModel, optimizer: AdamW, options: Optimizer, corpus: Corpus, dist: Dist) -> None:
+        self.model, self.optimizer, self.options = model, optimizer, options
+        self.corpus, self.dist = corpus, dist
+        self.net = parallel(model, dist)
+
+    def step(self, groups: Groups, learning_rate: float) -> StepResult:
+        """Train on one batch. Collective. Raises FloatingPointError with the bad groups' places when a loss is not finite."""
+        tokens = self.corpus.count_tokens(groups)
+        own = np.argsort(-tokens, kind="stable")[self.dist.rank :: self.dist.world_size]
+        losses, right, computed = self._gradients(groups.take(own), len(groups))
+        bad = not bool(np.isfinite(losses).all())
+        sums = self.dist.sum(
+            {"loss": float(losses.sum()), "right": float(right.sum()), "computed": float(computed), "bad": float(bad)}
+        )
+        if sums["bad"]:
+            raise BadGroups(self._agree_on(own[~np.isfinite(losses)], len(groups)))
+        norm = float(clip_gradients(self.model.parameters(), self.options.gradient_clip))
+        if not np.isfinite(norm):
+            raise BadGroups(np.arange(len(groups)))
+        set_learning_rate(self.optimizer, learning_rate)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return StepResult(
+            loss=sums["loss"] / len(groups),
+            accuracy=sums["right"] / len(groups),
+            tokens=int(tokens.sum()),
+            computed_tokens=int(sums["computed"]),
+            gradient_norm=norm,
+        )
+
+    def _gradients(self, own: Groups, total: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """Accumulate this rank's part of the mean gradient; returns per-group losses and accuracies, and tokens computed."""
+        losses, right = np.zeros(len(own)), np.zeros(len(own))
+        computed = 0
+        batches = list(micro_batches(self.corpus, own, MICRO_BATCH_TOKENS[self.dist.device.type]))
+        for number, batch in enumerate(batches, start=1):
+            placed = batch.to(self.dist.device)
+            with synchronised(self.net, last=number == len(batches)):
+                scores = self.net(placed.ids_BT, placed.last_B).view(-1, batch.candidates)
+                per_group = group_losses(scores)
+                (per_group.sum() * (self.dist.world_size / total)).backward()  # type: ignore[no-untyped-call]
+            losses[batch.order] = per_group.detach().double().cpu().numpy()
+            right[batch.order] = ranked_right(scores.detach()).double().cpu().numpy()
+            computed += batch.tokens
+        return losses, right, computed
+
+    def _agree_on(self, places: np.ndarray, total: int) -> np.ndarray:
+        flags = np.zeros(total, dtype=np.int64)
+        flags[places] = 1
+        return np.flatnonzero(self.dist.max(flags.tolist()))
+
+
+class BadGroups(FloatingPointError):
+    """Some groups of a batch have a loss, or a gradient, that is not finite."""
+
+    def __init__(self, places: np.ndarray) -> None:
+        super().__init__(f"{len(places)} groups")
+        self.places = places
+
+    def explain(self, step: int, groups: Groups, source: Source, rows_per_response: int) -> NonFiniteLossError:
+        """The error for the user, with the rows of the first bad groups."""
+        rows = groups.candidates[self.places[:ROWS_SHOWN], 0] // rows_per_response
+        shown = ", ".join(source.where(int(row)) for row in rows)
+        return NonFiniteLossError(
+            f"step {step}: the loss or its gradient is not finite for {len(self.places)} of {len(groups)} groups; "
+            f"first rows: {shown}. Lower optimizer.learningRate, or look at these rows"
+        )
+
+
+def parallel(model: torch.nn.Module, dist: Dist) -> torch.nn.Module:
+    """The model as it is for one rank, wrapped to average gradients for more."""
+    if dist.world_size == 1:
+        return model
+    return DistributedDataParallel(model, device_ids=[dist.device] if dist.device.type == "cuda" else None)
+
+
+def synchronised(net: torch.nn.Module, last: bool) -> AbstractContextManager[None]:
+    """Context of one micro-batch: gradients travel with the last one only."""
+    if isinstance(net, DistributedDataParallel) and not last:
+        no_sync: AbstractContextManager[None] = net.no_sync()
+        return no_sync
+    return nullcontext()
