@@ -1,5 +1,5 @@
 // Host processes that end with their parent, and ends that never hit a recycled process id.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -114,4 +114,10 @@ export const spawnTied = (command: TiedCommand): ChildProcess => {
   } finally {
     closeSync(log);
   }
+};
+
+/** Throws when `setpriv` is missing: without it an aborted start would leave processes behind. */
+export const requireSetpriv = (): void => {
+  const { status } = spawnSync('setpriv', ['--pdeathsig', 'KILL', 'true'], { stdio: 'ignore' });
+  if (status !== 0) throw new Error('the embedded cluster needs Linux and setpriv with --pdeathsig (package util-linux): "setpriv --pdeathsig KILL true" failed');
 };
