@@ -79,7 +79,7 @@ def run_worker(config: RunConfig, path: str, shutdown: Shutdown) -> Result:
     with tempfile.TemporaryDirectory(prefix="polar-") as directory:
         count = config.gang.processes_per_worker
         here = Ranks(Path(directory), first=index * count, count=count)
-        variables = environment(config, directory)
+        variables = environment(directory)
         process = subprocess.Popen(command(config, path, index), env=variables, start_new_session=True)
         supervise(process, here, shutdown)
         return outcome_of(here, process.returncode, direct=config.gang.world_size() == 1, stopped=shutdown.deadline)
@@ -99,13 +99,9 @@ def command(config: RunConfig, path: str, index: int) -> list[str]:
     ]
 
 
-def environment(config: RunConfig, result_directory: str) -> dict[str, str]:
-    """The ranks' environment: this one's, and a fair share of the CPUs for each process unless OMP_NUM_THREADS says."""
-    threads = max(1, len(os.sched_getaffinity(0)) // config.gang.processes_per_worker)
-    defaults = {
-        "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1",
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(AGENT_SHUTDOWN_SECONDS),
-    }
+def environment(result_directory: str) -> dict[str, str]:
+    """The ranks' environment: this one's, where to leave results, and how long torchrun lets them end."""
+    defaults = {"PYTHONUNBUFFERED": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(AGENT_SHUTDOWN_SECONDS)}
     return {**defaults, **os.environ, RESULT_DIR: result_directory}
 
 

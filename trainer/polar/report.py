@@ -21,7 +21,7 @@ from polar.metrics_log import MetricsLog, PointFields
 from polar.retention import best_of
 from polar.telemetry import Target, TelemetryStream
 
-REJECTED_TIMEOUT_SECONDS = 10.0
+SHORT_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +119,15 @@ class Reporter:
     def tail(self, count: int = 40) -> list[dict[str, Any]]:
         """The newest points as the termination message has them."""
         names = {"step": "step", "tokens": "tokens", "train_loss": "trainLoss", "val_loss": "valLoss"}
-        return [{names[key]: value for key, value in one.items() if key in names} for one in self.history()[-count:]]
+        newest = self._log.points[-count:] if self._log else []
+        return [{names[key]: value for key, value in one.items() if key in names} for one in newest]
 
     def finish(self, outcome: str = "Complete", timeout: float = 60.0) -> bool:
         """Sends the final message and waits until all is acknowledged or `timeout` seconds are over. Call it once.
 
-        `outcome` is the attempt's reason (Complete, Interrupted, ...); only Complete marks the message as final.
-        Returns whether the operator has everything.
+        `outcome` is the attempt's reason (Complete, Interrupted, ...); only Complete marks the message as final, and
+        any other waits 10 s at most: the pod may have little time left. Returns whether the operator
+        has everything.
         """
         if self._log:
             self._guard(self._log.close)
@@ -136,7 +138,8 @@ class Reporter:
             self._mailbox.put(pb.ReportRequest(final=True))
         self._mailbox.wake()
         started = time.monotonic()
-        timeout = min(timeout, REJECTED_TIMEOUT_SECONDS) if self._stream.rejected else timeout
+        if outcome != "Complete" or self._stream.rejected:
+            timeout = min(timeout, SHORT_TIMEOUT_SECONDS)
         acknowledged = self._mailbox.wait_until_empty(timeout)
         self._stream.close()
         if not acknowledged:
