@@ -5,7 +5,7 @@
 //     "ghcr.io/polar-training/trainer": {
 //       "path": ["../trainer/.venv/bin"],        directories put first on PATH; relative ones are relative to this file
 //       "env": {"PYTHONUNBUFFERED": "1"},        below the container's own env
-//       "workingDir": "/",                       used when the container names none
+//       "workingDir": "/",                       relative like path; used when the container names none
 //       "entrypoint": ["python"], "cmd": ["-V"]  used when the container has no command / no args
 //     }
 //   }
@@ -45,7 +45,8 @@ const entryOf = (file: string, name: string, value: unknown): Image => {
   const lists = ['path', 'entrypoint', 'cmd'] as const;
   for (const key of lists) if (raw[key] !== undefined && !isStrings(raw[key])) throw new ImageError(`${file}: "${name}".${key} must be a list of strings`);
   const path = (raw.path as string[] | undefined) ?? [];
-  return { ...(raw as Partial<Image>), env: (raw.env as Record<string, string> | undefined) ?? {}, path: path.map((dir) => resolve(dirname(file), dir)) };
+  const workingDir = typeof raw.workingDir === 'string' ? { workingDir: resolve(dirname(file), raw.workingDir) } : {};
+  return { ...(raw as Partial<Image>), ...workingDir, env: (raw.env as Record<string, string> | undefined) ?? {}, path: path.map((dir) => resolve(dirname(file), dir)) };
 };
 
 const parse = (file: string, text: string): ImageTable => {
