@@ -68,7 +68,8 @@ export const waitForDeployments = async (client: ApiClient, namespace: string, t
       const why = deployment === undefined ? 'it is gone' : missing(deployment, 'Available');
       if (why === undefined) return undefined;
       const pods = await getJson<{ items: Pod[] }>(client, `/api/v1/namespaces/${namespace}/pods`);
-      return pods?.items.map(podTrouble).join('; ') || why;
+      const live = (pods?.items ?? []).filter(({ status }) => status?.phase !== 'Failed' && status?.phase !== 'Succeeded');
+      return live.map(podTrouble).join('; ') || why;
     });
   }
 };
