@@ -73,9 +73,11 @@ export class Reflector<T extends KubeObject> {
     return this.#lastSyncAt;
   }
 
-  /** From now on the keys of every changed object, as it was and as it is, are put into a queue. Relists report every object. */
+  /** The keys of every object, and from now on of every changed one as it was and as it is, are put into a queue. Relists report every object. */
   subscribe(toKeys: (object: T) => readonly string[], enqueue: (key: string) => void): void {
-    this.#subscribers.push({ toKeys, enqueue });
+    const subscriber = { toKeys, enqueue };
+    this.#subscribers.push(subscriber);
+    for (const current of this.#store.list()) this.#tell(subscriber, { old: undefined, current });
   }
 
   /** Lists and watches until the signal aborts. Never throws. */
@@ -161,13 +163,15 @@ export class Reflector<T extends KubeObject> {
   }
 
   #notify(change: Change<T>): void {
-    for (const subscriber of this.#subscribers) {
-      try {
-        const keys = [change.old, change.current].flatMap((object) => (object === undefined ? [] : subscriber.toKeys(object)));
-        for (const key of new Set(keys)) subscriber.enqueue(key);
-      } catch (error) {
-        this.#options.log.error({ resource: this.resource.plural, err: error }, 'no key for a changed object');
-      }
+    for (const subscriber of this.#subscribers) this.#tell(subscriber, change);
+  }
+
+  #tell(subscriber: Subscriber<T>, change: Change<T>): void {
+    try {
+      const keys = [change.old, change.current].flatMap((object) => (object === undefined ? [] : subscriber.toKeys(object)));
+      for (const key of new Set(keys)) subscriber.enqueue(key);
+    } catch (error) {
+      this.#options.log.error({ resource: this.resource.plural, err: error }, 'no key for a changed object');
     }
   }
 }

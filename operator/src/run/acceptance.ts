@@ -1,0 +1,75 @@
+// May an attempt of this run be started? An ordered list of checks; the first that objects is what the user reads.
+import type { Reason } from '../api/reasons.ts';
+import { claimsOf, initOf, mountsOf } from './mounts.ts';
+import type { Claim } from './objects.ts';
+import type { Observed, RunSpec } from './observed.ts';
+
+export interface Objection {
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+type Check = (seen: Observed, run: RunSpec) => Objection | undefined;
+
+const CHECKS: readonly Check[] = [
+  sourceIsThere,    // the pre-train run a fine-tune names exists
+  sourceSucceeded,  // and has not failed
+  sourceIsDone,     // and is complete with a checkpoint
+  claimsAreThere,   // every volume claim exists
+  claimsAreIntact,  // and has not lost its volume
+  claimIsShared,    // and more than one worker can write checkpoints to it
+];
+
+/** The first objection, or undefined when an attempt may be started. */
+export function objectionTo(seen: Observed): Objection | undefined {
+  const { spec, specIssue } = seen.run;
+  if (spec === undefined) return { reason: 'SpecInvalid', message: specIssue ?? 'spec: cannot be read' };
+  for (const check of CHECKS) {
+    const objection = check(seen, spec);
+    if (objection !== undefined) return objection;
+  }
+  return undefined;
+}
+
+function sourceIsThere({ source }: Observed): Objection | undefined {
+  if (source === undefined || source.exists) return undefined;
+  return { reason: 'PretrainNotFound', message: `spec.init.pretrainRef.name: no PolarPretrain "${source.name}" in this namespace` };
+}
+
+function sourceSucceeded({ source }: Observed): Objection | undefined {
+  if (source?.failed === undefined) return undefined;
+  return { reason: 'PretrainFailed', message: `spec.init.pretrainRef.name: PolarPretrain "${source.name}" failed: ${source.failed}` };
+}
+
+function sourceIsDone({ source }: Observed): Objection | undefined {
+  if (source === undefined || (source.complete && source.checkpoint !== undefined)) return undefined;
+  const missing = source.complete ? 'is complete but its status names no checkpoint yet' : 'is not complete yet';
+  return { reason: 'WaitingForCheckpoint', message: `PolarPretrain "${source.name}" ${missing}` };
+}
+
+function claimsAreThere(seen: Observed, run: RunSpec): Objection | undefined {
+  const missing = namedClaims(seen, run).filter((name) => claimNamed(seen, name) === undefined);
+  if (missing.length === 0) return undefined;
+  return { reason: 'VolumeNotFound', message: `no PersistentVolumeClaim ${missing.map((name) => `"${name}"`).join(', ')} in namespace "${seen.run.metadata.namespace}"` };
+}
+
+function claimsAreIntact(seen: Observed, run: RunSpec): Objection | undefined {
+  const lost = namedClaims(seen, run).find((name) => claimNamed(seen, name)?.status?.phase === 'Lost');
+  return lost === undefined ? undefined : { reason: 'VolumeNotBound', message: `PersistentVolumeClaim "${lost}" has lost its volume` };
+}
+
+function claimIsShared(seen: Observed, run: RunSpec): Objection | undefined {
+  const { replicas } = run.spec.workers;
+  const name = run.spec.checkpoint.store.pvc;
+  const modes = claimNamed(seen, name)?.spec?.accessModes ?? [];
+  if (replicas === 1 || modes.includes('ReadWriteMany')) return undefined;
+  return { reason: 'VolumeNotShared', message: `spec.checkpoint.store.pvc: ${replicas} workers need access mode ReadWriteMany, PersistentVolumeClaim "${name}" has ${modes.join(', ') || 'none'}` };
+}
+
+function namedClaims(seen: Observed, run: RunSpec): readonly string[] {
+  return claimsOf(mountsOf(run, initOf(run, seen.source)));
+}
+
+function claimNamed(seen: Observed, name: string): Claim | undefined {
+  return seen.claims.find((claim) => claim.metadata.name === name);
+}

@@ -1,0 +1,105 @@
+// The reflectors that runs are observed through, and which runs a changed object concerns.
+import { API_VERSION, LABEL_RUN_UID } from '../api/labels.ts';
+import { POLAR_FINETUNE, POLAR_PRETRAIN } from '../api/kinds.ts';
+import { parseVolumeUri } from '../api/scalars.ts';
+import type { RunStatus } from '../api/status.ts';
+import type { KubeClient } from '../runtime/client.ts';
+import type { Log } from '../runtime/log.ts';
+import { keyOf } from '../runtime/object.ts';
+import type { KubeObject, Resource } from '../runtime/object.ts';
+import { Reflector } from '../runtime/reflector.ts';
+import type { ReflectorTiming } from '../runtime/reflector.ts';
+import { CLAIMS, CONFIG_MAPS, JOBS, PODS, SERVICES } from './objects.ts';
+import type { Claim, ConfigMap, Job, Pod, Service } from './objects.ts';
+import type { RunKind } from './observed.ts';
+
+/** A PolarPretrain or PolarFinetune as it is stored: its spec not yet parsed. */
+export interface StoredRun extends KubeObject {
+  readonly spec?: unknown;
+  readonly status?: RunStatus;
+}
+
+export interface Caches {
+  readonly runs: Readonly<Record<RunKind, Reflector<StoredRun>>>;
+  readonly jobs: Reflector<Job>;
+  readonly pods: Reflector<Pod>;
+  readonly services: Reflector<Service>;
+  readonly configMaps: Reflector<ConfigMap>;
+  readonly claims: Reflector<Claim>;
+}
+
+export const BY_RUN = 'run-uid';
+export const BY_CLAIM = 'claim';
+export const BY_SOURCE = 'source';
+
+const resourceOf = ({ kind, plural }: { kind: string; plural: string }): Resource => ({ apiVersion: API_VERSION, kind, plural, namespaced: true });
+
+export const RUN_RESOURCES: Readonly<Record<RunKind, Resource>> = { PolarPretrain: resourceOf(POLAR_PRETRAIN), PolarFinetune: resourceOf(POLAR_FINETUNE) };
+
+export interface CacheOptions {
+  readonly client: KubeClient;
+  readonly log: Log;
+  readonly timing?: Partial<ReflectorTiming>;
+}
+
+export function runCaches(options: CacheOptions): Caches {
+  const runs = (kind: RunKind): Reflector<StoredRun> =>
+    new Reflector({ ...options, resource: RUN_RESOURCES[kind], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys } });
+  const children = { ...options, labelSelector: LABEL_RUN_UID, indexes: { [BY_RUN]: runUids } };
+  return {
+    runs: { PolarPretrain: runs('PolarPretrain'), PolarFinetune: runs('PolarFinetune') },
+    jobs: new Reflector<Job>({ ...children, resource: JOBS, transform: ({ spec, ...job }) => ({ ...job, spec: { parallelism: spec.parallelism ?? 0 } }) }),
+    pods: new Reflector<Pod>({ ...children, resource: PODS, transform: ({ apiVersion, kind, metadata, status }) => ({ apiVersion, kind, metadata, status }) as Pod }),
+    services: new Reflector<Service>({ ...children, resource: SERVICES }),
+    configMaps: new Reflector<ConfigMap>({ ...children, resource: CONFIG_MAPS }),
+    claims: new Reflector<Claim>({ ...options, resource: CLAIMS }),
+  };
+}
+
+export function allCaches(caches: Caches): readonly Reflector<never>[] {
+  const { runs, ...others } = caches;
+  return [...Object.values(runs), ...Object.values(others)] as unknown as readonly Reflector<never>[];
+}
+
+/** Every change that may concern a run of this kind puts that run's key into the queue. */
+export function subscribeRuns(caches: Caches, kind: RunKind, enqueue: (key: string) => void): void {
+  const runs = caches.runs[kind];
+  const owner = (child: KubeObject): readonly string[] => runUids(child).flatMap((uid) => keysOf(runs.store.byUid(uid)));
+  runs.subscribe((run) => [keyOf(run)], enqueue);
+  for (const children of [caches.jobs, caches.pods, caches.services, caches.configMaps]) (children as Reflector<KubeObject>).subscribe(owner, enqueue);
+  caches.claims.subscribe((claim) => runs.store.byIndex(BY_CLAIM, keyOf(claim)).map(keyOf), enqueue);
+  if (kind === 'PolarFinetune') caches.runs.PolarPretrain.subscribe((source) => runs.store.byIndex(BY_SOURCE, keyOf(source)).map(keyOf), enqueue);
+}
+
+function keysOf(object: KubeObject | undefined): readonly string[] {
+  return object === undefined ? [] : [keyOf(object)];
+}
+
+function runUids(child: KubeObject): readonly string[] {
+  const uid = child.metadata.labels?.[LABEL_RUN_UID];
+  return uid === undefined ? [] : [uid];
+}
+
+// A stored spec may be anything an older schema let in, so indexes look at it without trusting it.
+function claimKeys(run: StoredRun): readonly string[] {
+  const { model, data, checkpoint, init } = looseSpec(run);
+  const uris = [model?.init?.uri, model?.tokenizer?.uri, data?.uri, init?.uri].flatMap((uri) => (typeof uri === 'string' ? [parseVolumeUri(uri).claim] : []));
+  const store = checkpoint?.store?.pvc;
+  return [...uris, ...(typeof store === 'string' ? [store] : [])].map((claim) => `${run.metadata.namespace ?? ''}/${claim}`);
+}
+
+function sourceKeys(run: StoredRun): readonly string[] {
+  const name = looseSpec(run).init?.pretrainRef?.name;
+  return typeof name === 'string' ? [`${run.metadata.namespace ?? ''}/${name}`] : [];
+}
+
+interface LooseSpec {
+  readonly model?: { readonly init?: { readonly uri?: unknown }; readonly tokenizer?: { readonly uri?: unknown } };
+  readonly data?: { readonly uri?: unknown };
+  readonly checkpoint?: { readonly store?: { readonly pvc?: unknown } };
+  readonly init?: { readonly uri?: unknown; readonly pretrainRef?: { readonly name?: unknown } };
+}
+
+function looseSpec(run: StoredRun): LooseSpec {
+  return typeof run.spec === 'object' && run.spec !== null ? run.spec : {};
+}

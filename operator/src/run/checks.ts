@@ -1,0 +1,136 @@
+// The life of a run as an ordered list of questions. The first that has an answer decides; the order is the specification.
+import type { Reason } from '../api/reasons.ts';
+import { createAttempt, forgetOldAttempts, restoreAttempt, stopJob, stopOtherAttempts } from './children.ts';
+import type { Failure } from './failure.ts';
+import { millisOf, rfc3339 } from './instant.ts';
+import { childName } from './naming.ts';
+import { earliestRestart } from './restart.ts';
+import type { Situation } from './situation.ts';
+import type { Verdict } from './verdict.ts';
+import { saidByWorker } from './workers.ts';
+
+export type Check = (s: Situation) => Verdict | undefined;
+
+export const CHECKS: readonly (readonly [string, Check])[] = [
+  ['isOver', isOver],                   // Complete or Failed was written: only tidy up
+  ['isTrained', isTrained],             // every worker succeeded: Complete
+  ['isUnreadable', isUnreadable],       // the stored spec does not parse: leave everything as it is
+  ['hasStray', hasStray],               // a Job of another attempt could run beside this one: stop it first
+  ['failedForGood', failedForGood],     // no further attempt would help, or none is left: Failed
+  ['isSuspended', isSuspended],         // spec.suspend: stop the workers and wait
+  ['startsTooSlowly', startsTooSlowly], // the workers have not all started in time: Failed
+  ['isRunning', isRunning],             // the attempt runs: put back what is missing
+  ['isBlocked', isBlocked],             // volumes or the checkpoint to start from are missing: wait for them
+  ['podsLinger', podsLinger],           // never two live attempts: wait until the last pod has stopped
+  ['isDelayed', isDelayed],             // restart back-off
+  ['mayBegin', mayBegin],               // write the next attempt's number to status
+  ['isUncreated', isUncreated],         // the attempt is in status: create it
+];
+
+function isOver(s: Situation): Verdict | undefined {
+  if (!s.isOver) return undefined;
+  const leftovers = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
+  return { actions: [...leftovers, ...stopOtherAttempts(s), ...forgetOldAttempts(s)], progressing: waits('Finished', 'the run has ended') };
+}
+
+function isTrained(s: Situation): Verdict | undefined {
+  if (s.jobState !== 'done') return undefined;
+  const message = saidByWorker(s.pods, 0) ?? `all ${s.replicas} workers of attempt ${s.attempt} ended successfully`;
+  return { ends: { type: 'Complete', reason: 'AllStepsDone', message }, progressing: waits('Finished', 'the run is complete') };
+}
+
+function isUnreadable(s: Situation): Verdict | undefined {
+  return s.seen.run.spec === undefined ? { progressing: waits('NotStarted', 'the spec cannot be read') } : undefined;
+}
+
+function hasStray(s: Situation): Verdict | undefined {
+  const actions = stopOtherAttempts(s);
+  return actions.length === 0 ? undefined : { actions, progressing: waits('RestartPending', 'stopping workers of another attempt') };
+}
+
+function failedForGood(s: Situation): Verdict | undefined {
+  const { failure } = s;
+  if (failure === undefined) return undefined;
+  if (failure.policy === 'never') return fails(failure.reason, `attempt ${s.attempt}: ${failure.message}`);
+  const { maxRestarts } = s.seen.run.spec?.spec.recovery ?? { maxRestarts: 0 };
+  if (failure.policy === 'free' || s.restarts < maxRestarts) return undefined;
+  return fails('MaxRestartsExceeded', `attempt ${s.attempt} ended with ${failure.reason} and recovery.maxRestarts is ${maxRestarts}: ${failure.message}`);
+}
+
+function isSuspended(s: Situation): Verdict | undefined {
+  if (s.seen.run.spec?.spec.suspend !== true) return undefined;
+  const actions = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
+  return { actions, progressing: waits('SuspendRequested', s.attempt === 0 ? 'not started: spec.suspend is true' : 'stopped: spec.suspend is true') };
+}
+
+function startsTooSlowly(s: Situation): Verdict | undefined {
+  if (s.jobState !== 'active' || s.hasStarted || millisOf(s.seen.now) < startDeadline(s)) return undefined;
+  const { startDeadlineSeconds } = recoveryOf(s);
+  const why = s.obstacle === undefined ? '' : `: ${s.obstacle.reason}: ${s.obstacle.message}`;
+  return fails('StartDeadlineExceeded', `the ${s.replicas} workers of attempt ${s.attempt} did not all start within ${startDeadlineSeconds} seconds${why}`);
+}
+
+function isRunning(s: Situation): Verdict | undefined {
+  if (s.jobState === 'ending') return { progressing: waits('RestartPending', `attempt ${s.attempt} is ending; waiting for ${podNames(s) || 'its pods'} to stop`) };
+  if (s.jobState !== 'active') return undefined;
+  const actions = [...restoreAttempt(s), ...forgetOldAttempts(s)];
+  if (s.hasStarted) return { actions, progressing: { status: 'True', reason: 'Training', message: `attempt ${s.attempt} runs on ${s.replicas} ${s.replicas === 1 ? 'worker' : 'workers'}` } };
+  return {
+    actions, requeueAfterMs: Math.max(1000, startDeadline(s) - millisOf(s.seen.now)),
+    progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt} is starting ${s.replicas} ${s.replicas === 1 ? 'worker' : 'workers'}` },
+  };
+}
+
+function isBlocked(s: Situation): Verdict | undefined {
+  return s.objection === undefined ? undefined : { progressing: waits(s.attempt === 0 ? 'NotStarted' : 'RestartPending', `${s.objection.reason}: ${s.objection.message}`) };
+}
+
+function podsLinger(s: Situation): Verdict | undefined {
+  if (s.livePods.length === 0) return undefined;
+  return { progressing: waits('RestartPending', `waiting for ${podNames(s)} to stop${endedBecause(s.failure)}`) };
+}
+
+function isDelayed(s: Situation): Verdict | undefined {
+  if (s.jobState !== 'failed' && s.jobState !== 'gone') return undefined;
+  const at = earliestRestart(s);
+  const waitMs = at - millisOf(s.seen.now);
+  if (waitMs <= 0) return undefined;
+  return { requeueAfterMs: waitMs, progressing: waits('RestartPending', `attempt ${s.attempt + 1} starts at ${rfc3339(at)}${endedBecause(s.failure)}`) };
+}
+
+function mayBegin(s: Situation): Verdict | undefined {
+  const isFirst = s.attempt === 0;
+  if (!isFirst && s.jobState === 'missing') return undefined;
+  const begins = isFirst ? 'first' : s.failure?.policy === 'charged' ? 'charged' : 'free';
+  return { begins, progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt + 1} is being created${endedBecause(s.failure)}` } };
+}
+
+function isUncreated(s: Situation): Verdict | undefined {
+  return { actions: createAttempt(s), progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt} is being created as Job "${childName(s.seen.run, s.attempt)}"` } };
+}
+
+function waits(reason: Reason, message: string): Verdict['progressing'] {
+  return { status: 'False', reason, message };
+}
+
+function fails(reason: Reason, message: string): Verdict {
+  return { ends: { type: 'Failed', reason, message }, progressing: waits('Finished', 'the run has failed') };
+}
+
+function endedBecause(failure: Failure | undefined): string {
+  return failure === undefined ? '' : `; the attempt before ended with ${failure.reason}: ${failure.message}`;
+}
+
+function podNames(s: Situation): string {
+  const names = s.livePods.map((pod) => pod.metadata.name);
+  const shown = names.slice(0, 3).join(', ');
+  return names.length > 3 ? `pods ${shown} and ${names.length - 3} more` : names.length === 0 ? '' : `pod ${shown}`;
+}
+
+function recoveryOf(s: Situation): { readonly startDeadlineSeconds: number } {
+  return s.seen.run.spec?.spec.recovery ?? { startDeadlineSeconds: 0 };
+}
+
+function startDeadline(s: Situation): number {
+  return millisOf(s.job?.metadata.creationTimestamp ?? s.seen.now) + recoveryOf(s).startDeadlineSeconds * 1000;
+}

@@ -1,0 +1,93 @@
+// The seven conditions of a run, one function each.
+import { CONDITIONS } from '../api/reasons.ts';
+import type { ConditionType, Reason } from '../api/reasons.ts';
+import type { Condition } from '../api/status.ts';
+import type { Situation } from './situation.ts';
+import type { Verdict } from './verdict.ts';
+
+export interface Failed {
+  readonly name: string;
+  readonly message: string;
+  /** HTTP status when the API server refused. */
+  readonly status?: number;
+}
+
+/** What a condition is derived from: where the run stands, what was decided, and what of it could not be done. */
+export interface Told {
+  readonly s: Situation;
+  readonly verdict: Verdict;
+  readonly failed: Failed | undefined;
+}
+
+interface Claimed {
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+const MAX_MESSAGE = 4096;
+
+const DERIVE: Readonly<Record<ConditionType, (told: Told) => Claimed>> = { Accepted, PodsReady, Progressing, Stalled, Suspended, Complete, Failed };
+
+/** All conditions in their fixed order; lastTransitionTime moves only when status does. */
+export function conditionsOf(told: Told): Condition[] {
+  const { run, now } = told.s.seen;
+  return CONDITIONS.map((type) => {
+    const before = run.status.conditions?.find((condition) => condition.type === type);
+    const claimed = told.s.isOver && before !== undefined && type !== 'PodsReady' ? before : DERIVE[type](told);
+    const lastTransitionTime = before !== undefined && before.status === claimed.status ? before.lastTransitionTime : now;
+    const { status, reason, message } = claimed;
+    return { type, status, reason, message: message.slice(0, MAX_MESSAGE), lastTransitionTime, ...generationOf(run.metadata.generation) };
+  });
+}
+
+function generationOf(generation: number | undefined): { observedGeneration?: number } {
+  return generation === undefined ? {} : { observedGeneration: generation };
+}
+
+function Accepted({ s, failed }: Told): Claimed {
+  if (failed?.name === 'ForeignObjectError') return { status: 'False', reason: 'NameConflict', message: failed.message };
+  const isStarted = s.jobState === 'active' || s.jobState === 'ending' || s.jobState === 'done';
+  if (s.objection === undefined || isStarted) return { status: 'True', reason: 'Valid', message: 'the run can be started' };
+  return { status: 'False', ...s.objection };
+}
+
+function PodsReady({ s }: Told): Claimed {
+  const { readyPods, replicas, pods, jobState } = s;
+  if (jobState === 'done' || jobState === 'failed' || (s.isOver && pods.length > 0)) return { status: 'False', reason: 'PodsFinished', message: `the workers of attempt ${s.attempt} have ended` };
+  if (pods.length === 0) return { status: 'False', reason: 'NoPods', message: 'no worker exists' };
+  if (readyPods >= replicas) return { status: 'True', reason: 'AllPodsReady', message: `${readyPods} of ${replicas} workers are running` };
+  return { status: 'False', reason: 'PodsPending', message: `${readyPods} of ${replicas} workers are running` };
+}
+
+function Progressing({ verdict, failed }: Told): Claimed {
+  if (failed === undefined) return verdict.progressing;
+  return { status: 'False', reason: verdict.progressing.reason, message: `trying again: ${failed.message}` };
+}
+
+function Stalled({ s, failed }: Told): Claimed {
+  if (isRefusal(failed)) return { status: 'True', reason: 'PodCreationRefused', message: failed.message };
+  if (s.obstacle !== undefined) return { status: 'True', ...s.obstacle };
+  return { status: 'False', reason: 'NotStalled', message: 'nothing blocks the run' };
+}
+
+/** The API server will refuse the same request again until a person changes something; 404 and 409 are races. */
+function isRefusal(failed: Failed | undefined): failed is Failed {
+  return failed?.status !== undefined && [400, 403, 413, 422].includes(failed.status);
+}
+
+function Suspended({ s }: Told): Claimed {
+  if (s.seen.run.spec?.spec.suspend !== true) return { status: 'False', reason: 'NotSuspended', message: 'spec.suspend is false' };
+  const message = s.livePods.length === 0 ? 'no worker runs' : `${s.livePods.length} of ${s.replicas} workers save a checkpoint and stop`;
+  return { status: 'True', reason: 'SuspendRequested', message };
+}
+
+function Complete({ verdict }: Told): Claimed {
+  if (verdict.ends?.type === 'Complete') return { status: 'True', reason: verdict.ends.reason, message: verdict.ends.message };
+  return { status: 'False', reason: 'NotComplete', message: 'the last step has not been reached' };
+}
+
+function Failed({ verdict }: Told): Claimed {
+  if (verdict.ends?.type === 'Failed') return { status: 'True', reason: verdict.ends.reason, message: verdict.ends.message };
+  return { status: 'False', reason: 'NotFailed', message: 'the run has not failed' };
+}

@@ -1,0 +1,80 @@
+// The ConfigMap of an attempt: the run config its trainer reads, and the CA of the address it reports to.
+import { API_VERSION, PATH_CHECKPOINTS, PATH_CONFIG, PATH_DATA, PATH_INIT, PATH_TOKEN, PATH_TOKENIZER, RENDEZVOUS_PORT } from '../api/labels.ts';
+import type { RunConfig } from '../api/runConfig.ts';
+import { parseCount } from '../api/scalars.ts';
+import { SIZES } from '../api/sizes.ts';
+import type { Attempt } from './desired.ts';
+import { pathBelow, tokenizerUri } from './mounts.ts';
+import { childMeta, childName, runDirectory } from './naming.ts';
+import type { ConfigMap } from './objects.ts';
+import type { RunSpec } from './observed.ts';
+
+const DEFAULT_VOCABULARY = 4096;
+
+export function desiredConfigMap(of: Attempt): ConfigMap {
+  const { telemetry } = of.settings;
+  return {
+    apiVersion: 'v1', kind: 'ConfigMap', metadata: childMeta(of.run, of.attempt),
+    data: { 'run.json': JSON.stringify(runConfigOf(of), null, 1), ...(telemetry === undefined ? {} : { 'ca.crt': telemetry.ca }) },
+  };
+}
+
+/** The document the trainer of this attempt reads. */
+export function runConfigOf(of: Attempt): RunConfig {
+  const { run, attempt, spec: { spec } } = of;
+  const { namespace, name, uid } = run.metadata;
+  const { everySteps, keepLast, keepBest, store } = spec.checkpoint;
+  const directory = runDirectory(run);
+  return {
+    apiVersion: API_VERSION, kind: run.kind, run: { namespace, name, uid, attempt },
+    gang: gangOf(of), ...telemetryOf(of), seed: spec.seed,
+    model: modelOf(of), data: dataOf(of.spec), budget: budgetOf(of.spec), optimizer: spec.optimizer, ...warmStartOf(of.spec),
+    validation: spec.validation,
+    checkpoint: { directory: `${PATH_CHECKPOINTS}/${directory}`, uri: `pvc://${store.pvc}/${directory}`, everySteps, keepLast, keepBest },
+  };
+}
+
+function gangOf(of: Attempt): RunConfig['gang'] {
+  const name = childName(of.run, of.attempt);
+  const { replicas, gpusPerWorker } = of.spec.spec.workers;
+  return { workers: replicas, processesPerWorker: Math.max(1, gpusPerWorker), masterAddress: `${name}-0.${name}`, masterPort: RENDEZVOUS_PORT };
+}
+
+function telemetryOf(of: Attempt): Pick<RunConfig, 'telemetry'> {
+  const { telemetry } = of.settings;
+  if (telemetry === undefined) return {};
+  const { address, intervalSeconds } = telemetry;
+  return { telemetry: { address, tokenPath: `${PATH_TOKEN}/token`, caPath: `${PATH_CONFIG}/ca.crt`, intervalSeconds } };
+}
+
+function modelOf(of: Attempt): RunConfig['model'] {
+  const init = of.init === undefined ? {} : { init: { path: pathBelow(PATH_INIT, of.init.uri), ...(of.init.manifestSha256 === undefined ? {} : { manifestSha256: of.init.manifestSha256 }) } };
+  if (of.spec.kind === 'PolarFinetune') return { dropout: of.spec.spec.dropout, ...init };
+  const { size, architecture, dropout } = of.spec.spec.model;
+  const dimensions = architecture ?? (size === undefined ? undefined : SIZES[size]);
+  return { ...(dimensions === undefined ? {} : { architecture: dimensions }), dropout, ...tokenizerOf(of), ...init };
+}
+
+/** A run that starts from a checkpoint takes the checkpoint's tokenizer unless another is named. */
+function tokenizerOf(of: Attempt): Pick<RunConfig['model'], 'tokenizer'> {
+  if (of.spec.kind === 'PolarFinetune') return {};
+  const uri = tokenizerUri(of.spec);
+  if (uri !== undefined) return { tokenizer: { path: pathBelow(PATH_TOKENIZER, uri) } };
+  return of.init === undefined ? { tokenizer: { vocabSize: of.spec.spec.model.tokenizer.vocabSize ?? DEFAULT_VOCABULARY } } : {};
+}
+
+function dataOf(run: RunSpec): RunConfig['data'] {
+  const { uri, ...rest } = run.spec.data;
+  return { path: pathBelow(PATH_DATA, uri), ...rest };
+}
+
+function budgetOf(run: RunSpec): RunConfig['budget'] {
+  const { steps, ...other } = run.spec.budget;
+  if (steps !== undefined) return { steps };
+  if ('tokens' in other && other.tokens !== undefined) return { tokens: parseCount(other.tokens) };
+  return 'epochs' in other && other.epochs !== undefined ? { epochs: other.epochs } : {};
+}
+
+function warmStartOf(run: RunSpec): Pick<RunConfig, 'warmStart'> {
+  return run.kind === 'PolarPretrain' && run.spec.warmStart !== undefined ? { warmStart: run.spec.warmStart } : {};
+}

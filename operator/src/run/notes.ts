@@ -1,0 +1,35 @@
+// Events worth writing: what changed between the status that was and the status that is. Conditions stay the record.
+import type { Condition } from '../api/status.ts';
+import type { EventNote } from '../runtime/events.ts';
+import type { Plan } from './plan.ts';
+import type { OwnStatus } from './status.ts';
+
+/** Notes in the order of happening. */
+export function notesOf(plan: Plan, next: OwnStatus): readonly EventNote[] {
+  return [...attemptNotes(plan, next), ...(next.conditions ?? []).flatMap((condition) => conditionNotes(plan, condition))];
+}
+
+function attemptNotes({ situation: s, verdict }: Plan, next: OwnStatus): readonly EventNote[] {
+  const notes: EventNote[] = [];
+  if (verdict.begins !== undefined && s.failure !== undefined) {
+    notes.push({ type: 'Warning', reason: s.failure.reason, message: `attempt ${s.attempt} ended: ${s.failure.message}` });
+  }
+  if (verdict.begins === 'free' && s.jobState === 'gone') notes.push({ type: 'Normal', reason: 'Interrupted', message: `attempt ${s.attempt} ended: its Job was deleted` });
+  if (next.job !== undefined && next.job !== s.seen.run.status.job) notes.push({ type: 'Normal', reason: 'AttemptCreated', message: `attempt ${s.attempt} is Job "${next.job}"` });
+  return notes;
+}
+
+function conditionNotes({ situation: s }: Plan, condition: Condition): readonly EventNote[] {
+  const { type, status, reason, message } = condition;
+  const before = s.seen.run.status.conditions?.find((one) => one.type === type);
+  // A run that was never suspended has no news in not being so.
+  const first = before === undefined && type === 'Suspended' && status === 'False';
+  const isNews = before?.status !== status || before.reason !== reason;
+  const kind = first || !isNews ? undefined : WORTH_A_NOTE[`${type}=${status}`];
+  if (kind === undefined) return [];
+  return [{ type: reason === 'WaitingForCheckpoint' ? 'Normal' : kind, reason, message }];
+}
+
+const WORTH_A_NOTE: Readonly<Record<string, EventNote['type']>> = {
+  'Accepted=False': 'Warning', 'Stalled=True': 'Warning', 'Failed=True': 'Warning', 'Complete=True': 'Normal', 'Suspended=True': 'Normal', 'Suspended=False': 'Normal',
+};

@@ -1,0 +1,114 @@
+// All reading: from a key to one deep-frozen value. Caches answer, except where a lagging cache could be mistaken for a fact.
+import { LABEL_RUN_UID } from '../api/labels.ts';
+import { finetuneSpec } from '../api/finetune.ts';
+import { pretrainSpec } from '../api/pretrain.ts';
+import type { KubeClient } from '../runtime/client.ts';
+import { controllerOf, deepFreeze, splitKey } from '../runtime/object.ts';
+import type { KubeObject } from '../runtime/object.ts';
+import { get, list } from '../runtime/verbs.ts';
+import { BY_RUN } from './caches.ts';
+import type { Caches, StoredRun } from './caches.ts';
+import { claimsOf, initOf, mountsOf } from './mounts.ts';
+import { rfc3339 } from './instant.ts';
+import { attemptOf, childName } from './naming.ts';
+import { JOBS, PODS, isTrue } from './objects.ts';
+import type { Job, Pod } from './objects.ts';
+import type { Observed, Run, RunKind, RunSpec, Settings, Source } from './observed.ts';
+
+export interface ObserveDeps {
+  readonly client: KubeClient;
+  readonly caches: Caches;
+  readonly kind: RunKind;
+  readonly settings: () => Settings;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+// A Job controller has made its pods long before; if not, it was refused.
+const REFUSAL_AFTER_MS = 3000;
+
+/** Undefined when the run is gone, is being deleted, or has never been. */
+export async function observe(deps: ObserveDeps, key: string): Promise<Observed | undefined> {
+  const { namespace, name } = splitKey(key);
+  const stored = deps.caches.runs[deps.kind].store.get(namespace, name);
+  if (stored === undefined || stored.metadata.deletionTimestamp !== undefined) return undefined;
+  const run = runOf(deps.kind, stored);
+  const { jobs, pods } = await jobsAndPods(deps, run);
+  const source = sourceOf(deps, run);
+  return deepFreeze({
+    now: rfc3339(deps.now()), run, jobs, pods, source,
+    services: owned(run, deps.caches.services.store.byIndex(BY_RUN, run.metadata.uid)),
+    configMaps: owned(run, deps.caches.configMaps.store.byIndex(BY_RUN, run.metadata.uid)),
+    claims: namedClaims(run, source).flatMap((claim) => deps.caches.claims.store.get(namespace, claim) ?? []),
+    podRefusals: await refusals(deps, run, jobs, pods),
+    settings: deps.settings(),
+  });
+}
+
+function runOf(kind: RunKind, stored: StoredRun): Run {
+  const { namespace = '', uid = '' } = stored.metadata;
+  return { kind, metadata: { ...stored.metadata, namespace, uid }, status: stored.status ?? {}, ...parsed(kind, stored.spec) };
+}
+
+function parsed(kind: RunKind, spec: unknown): Pick<Run, 'spec' | 'specIssue'> {
+  const result = kind === 'PolarPretrain' ? pretrainSpec.safeParse(spec) : finetuneSpec.safeParse(spec);
+  if (result.success) return { spec: { kind, spec: result.data } as RunSpec };
+  return { specIssue: result.error.issues.map((issue) => `spec.${issue.path.join('.')}: ${issue.message}`).join('; ') };
+}
+
+function owned<T extends KubeObject>(run: Run, objects: readonly T[]): readonly T[] {
+  return objects.filter((object) => controllerOf(object)?.uid === run.metadata.uid);
+}
+
+/** A Job that status names and the cache lacks is looked up: its absence is about to be taken for its deletion, and its pods for gone. */
+async function jobsAndPods(deps: ObserveDeps, run: Run): Promise<{ jobs: readonly Job[]; pods: readonly Pod[] }> {
+  const { uid, namespace } = run.metadata;
+  const jobs = owned(run, deps.caches.jobs.store.byIndex(BY_RUN, uid));
+  const pods = deps.caches.pods.store.byIndex(BY_RUN, uid);
+  const { job: name } = run.status;
+  if (name === undefined || jobs.some((job) => job.metadata.name === name)) return { jobs, pods: workersOf(run, pods) };
+  const found = await get<Job>(deps.client, JOBS, { namespace, name });
+  const live = await list<Pod>(deps.client, PODS, { namespace, labelSelector: `${LABEL_RUN_UID}=${uid}` });
+  return { jobs: found === undefined ? jobs : [...jobs, ...owned(run, [found])], pods: workersOf(run, live.items) };
+}
+
+/** Pods with the run's labels and a worker's name. Owner references are not asked for: deleting a Job with orphaning drops them, and the pods run on. */
+function workersOf(run: Run, pods: readonly Pod[]): readonly Pod[] {
+  return pods.filter((pod) => attemptOf(pod) > 0 && pod.metadata.name.startsWith(`${childName(run, attemptOf(pod))}-`));
+}
+
+function sourceOf(deps: ObserveDeps, run: Run): Source | undefined {
+  if (run.spec?.kind !== 'PolarFinetune' || run.spec.spec.init.pretrainRef === undefined) return undefined;
+  const { pretrainRef: { name }, checkpoint } = run.spec.spec.init;
+  const source = deps.caches.runs.PolarPretrain.store.get(run.metadata.namespace, name);
+  const { conditions, checkpoints } = source?.status ?? {};
+  return {
+    name, exists: source !== undefined, complete: isTrue(conditions, 'Complete') !== undefined,
+    failed: isTrue(conditions, 'Failed')?.message, checkpoint: checkpoints?.[checkpoint] ?? checkpoints?.latest,
+  };
+}
+
+function namedClaims(run: Run, source: Source | undefined): readonly string[] {
+  return run.spec === undefined ? [] : claimsOf(mountsOf(run.spec, initOf(run.spec, source)));
+}
+
+async function refusals(deps: ObserveDeps, run: Run, jobs: readonly Job[], pods: readonly Pod[]): Promise<readonly string[]> {
+  const job = jobs.find((one) => attemptOf(one) === run.status.attempt);
+  if (job === undefined || isTrue(job.status?.conditions, 'Failed') !== undefined || isTrue(job.status?.conditions, 'Complete') !== undefined) return [];
+  const age = deps.now() - Date.parse(job.metadata.creationTimestamp ?? '');
+  if (age < REFUSAL_AFTER_MS || pods.filter((pod) => attemptOf(pod) === run.status.attempt).length >= (job.spec.parallelism ?? 0)) return [];
+  return failedCreateNotes(deps.client, job);
+}
+
+/** Messages of the Job controller's FailedCreate events, newest first; empty when events cannot be read. */
+async function failedCreateNotes(client: KubeClient, job: Job): Promise<readonly string[]> {
+  const { namespace = '', uid = '' } = job.metadata;
+  const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+  try {
+    const { items } = await client.request<{ items: (KubeObject & { note?: string })[] | null }>('GET', path, { query: { fieldSelector: `regarding.uid=${uid},reason=FailedCreate`, limit: 20 } });
+    const newestFirst = [...(items ?? [])].sort((a, b) => (b.metadata.creationTimestamp ?? '').localeCompare(a.metadata.creationTimestamp ?? ''));
+    return newestFirst.flatMap(({ note }) => (note === undefined ? [] : [note]));
+  } catch {
+    return [];
+  }
+}

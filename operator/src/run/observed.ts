@@ -1,0 +1,57 @@
+// Everything a plan may know about one run, in one frozen value.
+import type { FinetuneSpec } from '../api/finetune.ts';
+import type { PretrainSpec } from '../api/pretrain.ts';
+import type { CheckpointRecord, RunStatus } from '../api/status.ts';
+import type { ObjectMeta } from '../runtime/object.ts';
+import type { Claim, ConfigMap, Job, Pod, Service } from './objects.ts';
+
+export type RunKind = 'PolarPretrain' | 'PolarFinetune';
+
+export type RunSpec =
+  | { readonly kind: 'PolarPretrain'; readonly spec: PretrainSpec }
+  | { readonly kind: 'PolarFinetune'; readonly spec: FinetuneSpec };
+
+export type RunMeta = ObjectMeta & { readonly namespace: string; readonly uid: string };
+
+export interface Run {
+  readonly kind: RunKind;
+  readonly metadata: RunMeta;
+  readonly status: RunStatus;
+  /** Undefined when the stored spec does not parse; `specIssue` then says where. */
+  readonly spec?: RunSpec | undefined;
+  readonly specIssue?: string | undefined;
+}
+
+/** The pre-train run a fine-tune starts from, as far as it matters to it. */
+export interface Source {
+  readonly name: string;
+  readonly exists: boolean;
+  readonly complete: boolean;
+  /** Why it failed, when it did. */
+  readonly failed?: string | undefined;
+  readonly checkpoint?: CheckpointRecord | undefined;
+}
+
+export interface Settings {
+  readonly trainerImage: string;
+  /** Where trainers report and the CA that signs it; absent when reports are off. */
+  readonly telemetry?: { readonly address: string; readonly ca: string; readonly intervalSeconds: number } | undefined;
+}
+
+export interface Observed {
+  /** RFC 3339. */
+  readonly now: string;
+  readonly run: Run;
+  /** Controlled by the run, whatever their names. */
+  readonly jobs: readonly Job[];
+  readonly configMaps: readonly ConfigMap[];
+  readonly services: readonly Service[];
+  /** Pods of the run's Jobs, also of Jobs that are gone. */
+  readonly pods: readonly Pod[];
+  /** The claims of the run's namespace that it names, as far as they exist. */
+  readonly claims: readonly Claim[];
+  readonly source?: Source | undefined;
+  /** Why the Job controller could not create pods, newest first; only looked for when pods are missing. */
+  readonly podRefusals: readonly string[];
+  readonly settings: Settings;
+}

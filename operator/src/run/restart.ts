@@ -1,0 +1,24 @@
+// When the next attempt may start. All from what was observed: a restarted operator computes the same instant.
+import type { Situation } from './situation.ts';
+import { millisOf } from './instant.ts';
+import { isTrue } from './objects.ts';
+
+const FIRST_DELAY_SECONDS = 10;
+const MAX_DELAY_SECONDS = 300;
+// An attempt that lived this long was not stopped by what stops an attempt at its start.
+const LONG_LIFE_SECONDS = 600;
+
+/** Earliest instant of the next attempt in milliseconds since the epoch; the first restart and those after a long life or a suspension are not delayed. */
+export function earliestRestart(s: Situation): number {
+  const { status } = s.seen.run;
+  const startedAt = millisOf(status.attemptStartTime ?? s.seen.now);
+  const endedAt = millisOf(s.failure?.at ?? status.attemptStartTime ?? s.seen.now);
+  const wasSuspended = s.jobState === 'gone' && isTrue(status.conditions, 'Suspended') !== undefined;
+  if (wasSuspended || endedAt - startedAt > LONG_LIFE_SECONDS * 1000) return endedAt;
+  return endedAt + delaySeconds(s.restarts + s.interruptions) * 1000;
+}
+
+/** 0, 10, 20, 40 ... 300 seconds after 0, 1, 2, 3 ... earlier restarts. */
+export function delaySeconds(earlier: number): number {
+  return earlier === 0 ? 0 : Math.min(FIRST_DELAY_SECONDS * 2 ** Math.min(earlier - 1, 10), MAX_DELAY_SECONDS);
+}

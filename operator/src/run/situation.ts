@@ -1,0 +1,83 @@
+// Where a run stands: everything the checks ask, derived once from what was observed.
+//
+//   attempt   status.attempt, written before the Job of that attempt is created
+//   jobState  missing  no Job of the attempt was ever recorded      gone     it was recorded and is not there any more
+//             active   it runs                                      ending   it will fail once its last pod has stopped
+//             failed   it ended                                     done     every worker succeeded
+import { objectionTo } from './acceptance.ts';
+import type { Objection } from './acceptance.ts';
+import { failureOf } from './failure.ts';
+import type { Failure } from './failure.ts';
+import { attemptOf, childName } from './naming.ts';
+import { isTrue } from './objects.ts';
+import type { Job, Pod } from './objects.ts';
+import type { Observed } from './observed.ts';
+import { hasEnded, hasStarted, isReady, obstacleOf } from './workers.ts';
+import type { Obstacle } from './workers.ts';
+
+export type JobState = 'missing' | 'gone' | 'active' | 'ending' | 'failed' | 'done';
+
+export interface Situation {
+  readonly seen: Observed;
+  readonly attempt: number;
+  readonly job: Job | undefined;
+  readonly jobState: JobState;
+  /** Pods of the attempt. */
+  readonly pods: readonly Pod[];
+  /** Pods of any attempt that have not ended. */
+  readonly livePods: readonly Pod[];
+  readonly replicas: number;
+  readonly readyPods: number;
+  /** Every worker of the attempt has started. */
+  readonly hasStarted: boolean;
+  readonly obstacle: Obstacle | undefined;
+  readonly failure: Failure | undefined;
+  readonly objection: Objection | undefined;
+  readonly restarts: number;
+  readonly interruptions: number;
+  /** Complete or Failed is already in status: the run is over. */
+  readonly isOver: boolean;
+}
+
+export function situationOf(seen: Observed): Situation {
+  const attempt = currentAttempt(seen);
+  const job = seen.jobs.find((one) => attemptOf(one) === attempt && one.metadata.name === childName(seen.run, attempt));
+  const jobState = jobStateOf(seen, attempt, job);
+  const pods = seen.pods.filter((pod) => attemptOf(pod) === attempt);
+  const replicas = replicasOf(seen, job);
+  const { conditions, restarts = 0, interruptions = 0 } = seen.run.status;
+  const isOver = isTrue(conditions, 'Complete') !== undefined || isTrue(conditions, 'Failed') !== undefined;
+  return {
+    seen, attempt, job, jobState, pods, replicas, restarts, interruptions,
+    livePods: seen.pods.filter((pod) => !hasEnded(pod)),
+    readyPods: pods.filter(isReady).length,
+    hasStarted: pods.filter(hasStarted).length >= replicas,
+    obstacle: jobState === 'active' ? (obstacleOf(pods) ?? refusal(seen)) : undefined,
+    failure: jobState === 'failed' && job !== undefined ? failureOf(job, pods) : undefined,
+    objection: objectionTo(seen),
+    isOver,
+  };
+}
+
+function replicasOf(seen: Observed, job: Job | undefined): number {
+  return job?.spec.parallelism ?? seen.run.spec?.spec.workers.replicas ?? 0;
+}
+
+/** The attempt in status, or the highest one a Job carries should status have been lost. */
+function currentAttempt(seen: Observed): number {
+  return Math.max(seen.run.status.attempt ?? 0, ...seen.jobs.map(attemptOf));
+}
+
+function jobStateOf(seen: Observed, attempt: number, job: Job | undefined): JobState {
+  if (job === undefined) return attempt > 0 && seen.run.status.job === childName(seen.run, attempt) ? 'gone' : 'missing';
+  const conditions = job.status?.conditions;
+  if (isTrue(conditions, 'Complete') !== undefined) return 'done';
+  if (isTrue(conditions, 'Failed') !== undefined) return 'failed';
+  const isEnding = job.metadata.deletionTimestamp !== undefined || isTrue(conditions, 'FailureTarget') !== undefined;
+  return isEnding ? 'ending' : 'active';
+}
+
+function refusal(seen: Observed): Obstacle | undefined {
+  const message = seen.podRefusals[0];
+  return message === undefined ? undefined : { reason: 'PodCreationRefused', message };
+}

@@ -1,0 +1,88 @@
+// The operator's part of a run's status, from what was observed, what was decided and what of it could not be done.
+import type { Phase } from '../api/reasons.ts';
+import type { Condition, RunStatus } from '../api/status.ts';
+import { conditionsOf } from './conditions.ts';
+import type { Failed } from './conditions.ts';
+import { childName, runDirectory } from './naming.ts';
+import { isTrue } from './objects.ts';
+import type { Run } from './observed.ts';
+import type { Plan } from './plan.ts';
+import type { Situation } from './situation.ts';
+
+/** The fields of status the operator owns; every other belongs to ingest. */
+export const OWN_FIELDS = [
+  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'checkpointDirectoryUri',
+] as const satisfies readonly (keyof RunStatus)[];
+
+export type OwnStatus = Pick<RunStatus, (typeof OWN_FIELDS)[number]>;
+
+/** The status to write after the plan was performed, or after it failed. */
+export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
+  const { situation: s, verdict } = plan;
+  const { run, now } = s.seen;
+  const conditions = conditionsOf({ s, verdict, failed });
+  const counters = countersOf(s, verdict.begins);
+  const beganAt = verdict.begins === undefined ? undefined : now;
+  const endedAt = verdict.ends === undefined ? undefined : now;
+  return defined({
+    observedGeneration: run.metadata.generation,
+    conditions, ...counters,
+    phase: phaseOf(conditions, counters.attempt ?? 0),
+    job: recordedJob(plan, failed),
+    workers: s.attempt === 0 || s.isOver ? run.status.workers : `${s.readyPods}/${s.replicas}`,
+    startTime: run.status.startTime ?? beganAt,
+    attemptStartTime: beganAt ?? run.status.attemptStartTime,
+    completionTime: run.status.completionTime ?? endedAt,
+    checkpointDirectoryUri: directoryUri(run),
+  });
+}
+
+function directoryUri(run: Run): string | undefined {
+  return run.spec === undefined ? run.status.checkpointDirectoryUri : `pvc://${run.spec.spec.checkpoint.store.pvc}/${runDirectory(run)}`;
+}
+
+/** Whether writing `next` would change anything the operator owns. */
+export function differs(run: Run, next: OwnStatus): boolean {
+  return OWN_FIELDS.some((field) => !isSame(run.status[field], next[field]));
+}
+
+/** Whether the numbers that name attempts change; such a write must not be based on an old read. */
+export function countsDiffer(run: Run, next: OwnStatus): boolean {
+  return (['attempt', 'restarts', 'interruptions'] as const).some((field) => run.status[field] !== next[field]);
+}
+
+function countersOf(s: Situation, begins: 'first' | 'charged' | 'free' | undefined): Pick<OwnStatus, 'attempt' | 'restarts' | 'interruptions'> {
+  if (s.attempt === 0 && begins === undefined) return {};
+  return {
+    attempt: s.attempt + (begins === undefined ? 0 : 1),
+    restarts: s.restarts + (begins === 'charged' ? 1 : 0),
+    interruptions: s.interruptions + (begins === 'free' ? 1 : 0),
+  };
+}
+
+/** The Job's name once it is known to exist or to have existed: how "deleted" is told from "not created yet". */
+function recordedJob({ situation: s, verdict, actions }: Plan, failed: Failed | undefined): string | undefined {
+  if (verdict.begins !== undefined) return undefined;
+  const created = failed === undefined && actions.some((action) => action.do === 'create' && action.object.kind === 'Job');
+  return s.job !== undefined || s.jobState === 'gone' || created ? childName(s.seen.run, s.attempt) : undefined;
+}
+
+function phaseOf(conditions: readonly Condition[], attempt: number): Phase {
+  const is = (type: string): boolean => isTrue(conditions, type) !== undefined;
+  if (is('Failed')) return 'Failed';
+  if (is('Complete')) return 'Complete';
+  if (is('Suspended')) return 'Suspended';
+  if (is('PodsReady')) return 'Running';
+  if (attempt === 0 || !is('Accepted')) return 'Pending';
+  return attempt === 1 && is('Progressing') ? 'Starting' : 'Restarting';
+}
+
+function defined(status: { readonly [F in keyof OwnStatus]: OwnStatus[F] | undefined }): OwnStatus {
+  return Object.fromEntries(Object.entries(status).filter(([, value]) => value !== undefined));
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  if (typeof a !== 'object' || a === null || typeof b !== 'object' || b === null) return Object.is(a, b);
+  const keys = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...keys].every((key) => isSame((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]));
+}

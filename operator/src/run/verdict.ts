@@ -1,0 +1,14 @@
+// What a check decides.
+import type { Reason } from '../api/reasons.ts';
+import type { Action } from '../runtime/apply.ts';
+
+export interface Verdict {
+  /** Performed in order; nothing when absent. */
+  readonly actions?: readonly Action[];
+  /** The next attempt is to begin: written to status before anything of it is created. */
+  readonly begins?: 'first' | 'charged' | 'free';
+  /** The run is over. */
+  readonly ends?: { readonly type: 'Complete' | 'Failed'; readonly reason: Reason; readonly message: string };
+  readonly progressing: { readonly status: 'True' | 'False'; readonly reason: Reason; readonly message: string };
+  readonly requeueAfterMs?: number | undefined;
+}
