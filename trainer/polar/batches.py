@@ -97,9 +97,10 @@ def collate(groups: list[list[Ids]], order: Index, pad: int) -> MicroBatch:
 
 def _corpus(texts: tuple[list[str], list[str]], wrapper: list[Wrapper], encoder: TextEncoder, limits: Limits) -> Corpus:
     prompts, responses = texts
+    enough = limits.max_response_length if limits.cut_side == "right" else None
     return Corpus(
         prompts=store_tokens(encoder.encode(prompts), lambda ids: cut_prompt(ids, limits.max_length)),
-        responses=store_tokens(encoder.encode(responses), lambda ids: cut_response(ids, limits)),
+        responses=store_tokens(encoder.encode(responses, enough), lambda ids: cut_response(ids, limits)),
         wrapper=wrapper,
         ids=encoder.ids,
         limits=limits,

@@ -11,12 +11,12 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from polar.encode import Ids, Wrapper, flatten
+from polar.encode import Ids, Wrapper
 from polar.errors import DataError
 from polar.rows import Problems, Row, read_rows
+from polar.texts import WRAPPERS, read_text_field, show
 
 Index = npt.NDArray[np.int64]
-WRAPPERS: tuple[Wrapper, ...] = ("pretrain", "sft")
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
@@ -154,48 +154,22 @@ def _read(path: Path, texts: tuple[str, ...], names: tuple[str, ...]) -> tuple[l
 def _check(row: Row, texts: tuple[str, ...], names: tuple[str, ...]) -> _Checked:
     values = row.values
     if not isinstance(values, dict):
-        raise ValueError(f"expected an object with keys {', '.join((*texts, *names))}, got {_show(values)}")
-    found = {key: _text(values, key) for key in texts}
+        raise ValueError(f"expected an object with keys {', '.join((*texts, *names))}, got {show(values)}")
+    found = {key: read_text_field(values, key) for key in texts}
     named = {key: _name(values, key) for key in names}
     prompt_id = found["prompt"] if values.get("prompt_id") is None else _name(values, "prompt_id")
     wrapper = values.get("wrapper")
     if wrapper is not None and wrapper not in WRAPPERS:
-        raise ValueError(f"wrapper: expected {' or '.join(WRAPPERS)}, got {_show(wrapper)}")
+        raise ValueError(f"wrapper: expected {' or '.join(WRAPPERS)}, got {show(wrapper)}")
     return _Checked(row, prompt_id, found, named, cast(Wrapper | None, wrapper))
-
-
-def _text(values: dict[str, Any], key: str) -> str:
-    value = values.get(key)
-    text = value if isinstance(value, str) else _messages(key, value, key in values)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{key}: expected Unicode text, got a lone surrogate at character {error.start}") from error
-    return text
-
-
-def _messages(key: str, value: Any, present: bool) -> str:
-    expected = f"{key}: expected a string or a list of messages with a string in content"
-    if not present:
-        raise ValueError(f"{expected}, the key is missing")
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"{expected}, got {_show(value)}")
-    for message in value:
-        if not isinstance(message, dict) or not isinstance(message.get("content"), str):
-            raise ValueError(f"{expected}, got the message {_show(message)}")
-    return flatten(value)
 
 
 def _name(values: dict[str, Any], key: str) -> str:
     value = values.get(key)
     if not isinstance(value, str) or not value:
-        got = _show(value) if key in values else "no such key"
+        got = show(value) if key in values else "no such key"
         raise ValueError(f"{key}: expected a string that is not empty, got {got}")
     return value
-
-
-def _show(value: Any) -> str:
-    return repr(value)[:80]
 
 
 def _prompt_columns(rows: list[_Checked], prompts: dict[str, str]) -> dict[str, Any]:

@@ -130,6 +130,7 @@ def setup(seed: int) -> Dist:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
         torch_dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT)
     torch.manual_seed(seed + rank)
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
+    if device.type == "cuda":  # the CPU kernels used here are deterministic, and the call costs seconds of imports
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
     return Dist(rank=rank, world_size=world_size, local_rank=local_rank, device=device, stop=install())

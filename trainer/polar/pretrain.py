@@ -1,7 +1,7 @@
 """Contrastive pre-training of a reward model on a policy pool's trajectories (paper sections 3.3 and 4.1, Eq. 7).
 
-    python -m polar.pretrain --config run.json                          one process
-    torchrun --nproc-per-node 8 -m polar.pretrain --config run.json     one process per GPU, or several on a CPU
+    python -m polar.rank polar.pretrain --config run.json                       one process
+    torchrun --nproc-per-node 8 -m polar.rank polar.pretrain --config run.json  one process per GPU, or several on a CPU
 
 Leaves checkpoints `step-.../` and `metrics.jsonl` in config.checkpoint.directory and continues from the newest one.
 """
@@ -29,6 +29,8 @@ from polar.task import Task
 from polar.threads import use_available_cores
 from polar.tokenizer import TextEncoder, read_tokenizer, tokenizer_from_checkpoint, train_tokenizer
 from polar.warmstart import WarmStart
+
+TOKENIZER_CHARACTERS = 10_000_000  # a vocabulary is trained on a sample of at most twice this size
 
 
 def main(config_path: str, summary: dict[str, Any]) -> None:
@@ -90,7 +92,8 @@ def make_encoder(config: RunConfig, start: Start, data: Trajectories, rows: Inde
     text = ""
     if dist.is_main:
         prompts = sorted(set(data.prompt[rows].tolist()))
-        texts = [*(data.prompts[p] for p in prompts), *(data.outputs[r] for r in rows)]
+        every = max(1, sum(len(data.outputs[r]) for r in rows) // TOKENIZER_CHARACTERS)
+        texts = [*(data.prompts[p] for p in prompts), *(data.outputs[r] for r in rows[::every])]
         text = train_tokenizer(texts, source.vocab_size).to_json()
     return tokenizer_from_checkpoint(dist.broadcast(text), "the trained tokenizer")
 

@@ -16,6 +16,7 @@ from polar.state import Start, TrainState
 from polar.step import StepResult
 from polar.warmstart import WarmStep
 
+RATE_WEIGHT = 0.1  # of the newest step in the tokens per second shown
 LINES = 100  # log lines of a whole run, besides validations
 
 
@@ -26,7 +27,7 @@ class Progress:
         self._reporter, self._summary, self._dist = reporter, summary, dist
         self._base = config.checkpoint.uri.split("://")[-1].partition("/")[2]
         self.total_steps, self.size = 0, ModelSize(0, 0)
-        self._started, self._first_step, self._first_tokens = time.monotonic(), 0, 0
+        self._started, self._first_step, self._rate = time.monotonic(), 0, 0.0
 
     def found(self, start: Start) -> None:
         """Say what the attempt continues from, and which damaged checkpoints were passed over."""
@@ -38,7 +39,7 @@ class Progress:
     def begin(self, state: TrainState, total_steps: int, size: ModelSize) -> None:
         """Say where training starts; rates are measured from here."""
         self.total_steps, self.size = total_steps, size
-        self._started, self._first_step, self._first_tokens = time.monotonic(), state.step, state.tokens
+        self._started, self._first_step = time.monotonic(), state.step
         self._summary.update(step=state.step, totalSteps=total_steps, tokens=state.tokens)
         self._send(state, "Training" if state.step < total_steps else "Done", None)
         self._send_validation(state)
@@ -53,6 +54,8 @@ class Progress:
 
     def trained(self, state: TrainState, result: StepResult, validated: bool) -> None:
         """Tell about a step of training, and about its validation if there was one."""
+        now = result.tokens / max(1e-9, result.seconds)
+        self._rate = now if self._rate == 0 else self._rate + RATE_WEIGHT * (now - self._rate)
         seen = state.validation.seen if state.validation and validated else None
         self._summary.update(step=state.step, tokens=state.tokens, trainLoss=result.loss)
         self._reporter.point(
@@ -85,7 +88,6 @@ class Progress:
     def _send(self, state: TrainState, stage: str, result: StepResult | None) -> None:
         elapsed = max(1e-9, time.monotonic() - self._started)
         done = state.step - self._first_step
-        self._rate = (state.tokens - self._first_tokens) / elapsed
         eta = elapsed / done * (self.total_steps - state.step) if done else 0
         self._reporter.progress(
             stage=stage,

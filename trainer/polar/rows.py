@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,17 +82,22 @@ def list_files(path: Path) -> list[Path]:
     return [path]
 
 
+def parse_lines(lines: Iterable[bytes], file: Path, problems: Problems) -> Iterator[Row]:
+    """Rows of JSON lines; empty lines are passed over, lines that do not parse go to `problems`."""
+    for number, line in enumerate(lines, start=1):
+        if line.isspace():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            problems.add(f"{file}:{number}", f"not JSON: {error}")
+            continue
+        yield Row(file, number, values)
+
+
 def _read_lines(file: Path, problems: Problems) -> Iterator[Row]:
     with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.isspace():
-                continue
-            try:
-                values = json.loads(line)
-            except ValueError as error:
-                problems.add(f"{file}:{number}", f"not JSON: {error}")
-                continue
-            yield Row(file, number, values)
+        yield from parse_lines(lines, file, problems)
 
 
 def _read_parquet(file: Path) -> Iterator[Row]:

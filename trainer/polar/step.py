@@ -1,5 +1,6 @@
 """One optimizer step over a batch of groups that all ranks share."""
 
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class StepResult:
     tokens: int
     computed_tokens: int
     gradient_norm: float
+    seconds: float
 
 
 class Stepper:
@@ -43,6 +45,7 @@ class Stepper:
 
     def step(self, groups: Groups, learning_rate: float) -> StepResult:
         """Train on one batch. Collective. Raises FloatingPointError with the bad groups' places when a loss is not finite."""
+        started = time.monotonic()
         tokens = self.corpus.count_tokens(groups)
         own = np.argsort(-tokens, kind="stable")[self.dist.rank :: self.dist.world_size]
         losses, right, computed = self._gradients(groups.take(own), len(groups))
@@ -64,6 +67,7 @@ class Stepper:
             tokens=int(tokens.sum()),
             computed_tokens=int(sums["computed"]),
             gradient_norm=norm,
+            seconds=time.monotonic() - started,
         )
 
     def _gradients(self, own: Groups, total: int) -> tuple[np.ndarray, np.ndarray, int]:

@@ -1,5 +1,6 @@
 """The tokenizer of a run: read from a Hugging Face folder, trained on the corpus, or taken from a checkpoint."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from polar.errors import CheckpointError, ConfigError
 PAD = "<pad>"
 BOS = "<s>"
 CHUNK = 1024
+CHARACTERS_PER_TOKEN = 8  # generous: English is near 4
+WORD_END = re.compile(r"\w(?=\s)")
 PAD_NAMES = (PAD, "</s>", "<|endoftext|>", "<unk>")
 BOS_NAMES = (BOS, "<|begin_of_text|>", "<|startoftext|>", "[CLS]")
 
@@ -37,17 +40,37 @@ class TextEncoder:
         )
         self._reserved = np.array([self.ids.bos, self.ids.pad, self.ids.separator, self.ids.reward], dtype=np.int32)
 
-    def encode(self, texts: Iterable[str]) -> Iterator[Ids]:
-        """Token ids of each text, no BOS, int32. Reserved ids that a text still produces are dropped."""
+    def encode(self, texts: Iterable[str], enough: int | None = None) -> Iterator[Ids]:
+        """Token ids of each text, no BOS, int32. Reserved ids that a text still produces are dropped.
+
+        Of a text that gives more than `enough` tokens, only the first `enough` or more are returned: its rest need not
+        be tokenised.
+        """
         for chunk in _chunks(texts):
-            for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-                ids = np.array(encoding.ids, dtype=np.int32)
-                reserved = np.isin(ids, self._reserved)
-                yield ids[~reserved] if reserved.any() else ids
+            heads = chunk if enough is None else [head(text, enough * CHARACTERS_PER_TOKEN) for text in chunk]
+            for text, part, ids in zip(chunk, heads, self._batch(heads), strict=True):
+                short = enough is not None and len(part) < len(text) and len(ids) < enough
+                yield self._batch([text])[0] if short else ids
+
+    def _batch(self, texts: list[str]) -> list[Ids]:
+        found = []
+        for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False):
+            ids = np.array(encoding.ids, dtype=np.int32)
+            reserved = np.isin(ids, self._reserved)
+            found.append(ids[~reserved] if reserved.any() else ids)
+        return found
 
     def to_json(self) -> str:
         """The content of tokenizer.json."""
         return str(self._tokenizer.to_str())
+
+
+def head(text: str, characters: int) -> str:
+    """The beginning of a text, about `characters` long, cut before white space that follows a word: no token spans that."""
+    if len(text) <= characters:
+        return text
+    cut = WORD_END.search(text, characters)
+    return text[: cut.start() + 1] if cut else text
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> TextEncoder:

@@ -1,0 +1,103 @@
+"""Fine-tuning of a pre-trained reward model on ranked triplets: reference, chosen, rejected (paper section 3.4, Eq. 8).
+
+    python -m polar.rank polar.finetune --config run.json                       one process
+    torchrun --nproc-per-node 8 -m polar.rank polar.finetune --config run.json  one process per GPU, or several on a CPU
+
+Weights, tokenizer and architecture come from config.model.init. Leaves checkpoints `step-.../` and `metrics.jsonl` in
+config.checkpoint.directory and continues from the newest one.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polar import distributed
+from polar.batches import preference_corpus
+from polar.checkpoint import Loaded
+from polar.config import RunConfig, parse
+from polar.config_reader import read_text
+from polar.data import Preferences, read_preferences
+from polar.errors import CheckpointError
+from polar.evaluate import PairSet
+from polar.loop import Loop
+from polar.model import RewardModel, build, size_of
+from polar.optim import adamw
+from polar.pairs import PreferenceTriplets, held_out_prompts
+from polar.progress import Progress, reporting
+from polar.state import Recorder, TrainState, architecture_of, find_start, load_weights, restore
+from polar.step import Stepper
+from polar.task import Task
+from polar.threads import use_available_cores
+from polar.tokenizer import TextEncoder, tokenizer_from_checkpoint
+
+
+def main(config_path: str, summary: dict[str, Any]) -> None:
+    """Train one attempt to its end. `summary` is kept current for the termination message. Raises PolarError."""
+    # 1 where: device, rank, seed, threads
+    document = read_text(Path(config_path))
+    config = parse(document, config_path)
+    dist = distributed.setup(config.seed)
+    use_available_cores(config.gang.processes_per_worker)
+    # 2 start: this run's newest checkpoint, or the pre-trained one
+    start = find_start(config, dist)
+    assert start.weights
+    with reporting(config, dist, start.resumed.info.step if start.resumed else 0) as reporter:
+        progress = Progress(reporter, summary, config, dist)
+        progress.found(start)
+        # 3 data: rows, tokenizer, tokens
+        data = read_preferences(config.data.path, config.data.wrapper)
+        encoder = tokenizer_from_checkpoint(start.weights.tokenizer_json, str(start.weights.info.path))
+        task = make_task(config, data, encoder)
+        # 4 model, optimizer, schedule
+        model = make_model(config, start.weights, encoder).to(dist.device)
+        optimizer = adamw(model, config.optimizer)
+        total_steps = task.total_steps(config)
+        # 5 resume
+        state = restore(model, optimizer, start.resumed, dist) if start.resumed else TrainState()
+        # 6 no warm start: the weights are trained already
+        parent = start.weights.info.manifest_sha256
+        # 7 loop: step, validate, tell, save
+        progress.begin(state, total_steps, size_of(model))
+        Loop(
+            config=config,
+            task=task,
+            stepper=Stepper(model, optimizer, config.optimizer, task.corpus, dist),
+            recorder=Recorder(
+                document=document, model=model, optimizer=optimizer, encoder=encoder, dist=dist, parent=parent
+            ),
+            reporter=reporter,
+            progress=progress,
+            dist=dist,
+            total_steps=total_steps,
+        ).run(state, save_first=False)
+    dist.close()
+
+
+def make_task(config: RunConfig, data: Preferences, encoder: TextEncoder) -> Task:
+    """Training triplets on training prompts, validation triplets on held-out prompts."""
+    corpus = preference_corpus(data, encoder, config.data.limits())
+    held_out = held_out_prompts(data.prompt_ids, config.validation.held_out_prompt_percent, config.seed)
+    train, validation = (np.flatnonzero(held_out[data.prompt] == part) for part in (0, 1))
+    pairs = PreferenceTriplets(data, validation, config.seed, f"{config.data.path}: validation")
+    return Task(
+        corpus=corpus,
+        train=PreferenceTriplets(data, train, config.seed, f"{config.data.path}: training"),
+        seen=PairSet(corpus, pairs, config.validation.pairs),
+        unseen=None,
+        source=data.source,
+        text_of=data.texts.__getitem__,
+        rows_per_response=3,
+    )
+
+
+def make_model(config: RunConfig, weights: Loaded, encoder: TextEncoder) -> RewardModel:
+    """A model of the checkpoint's dimensions with its weights. CheckpointError when tokenizer and model differ."""
+    arch, vocab_size = architecture_of(weights)
+    if vocab_size < encoder.vocab_size:
+        raise CheckpointError(
+            f"{weights.info.path}: the tokenizer has {encoder.vocab_size} tokens, the model only {vocab_size}"
+        )
+    model = build(arch, vocab_size, config.model.dropout, config.seed)
+    load_weights(model, weights)
+    return model
