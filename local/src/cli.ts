@@ -1,9 +1,14 @@
 // The command line of the embedded cluster.
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
+import { locateBinaries } from './controlplane/binaries.ts';
+import { componentNames } from './controlplane/components.ts';
 import { down } from './down.ts';
 import { external } from './external.ts';
 import { clusterPaths, defaultClusterDirectory } from './paths.ts';
+import { identify } from './process.ts';
+import type { ProcessId } from './process.ts';
+import type { ClusterConfig } from './state.ts';
 import { status } from './status.ts';
 import { up } from './up.ts';
 
@@ -17,11 +22,14 @@ Commands
   down         stop everything and remove the cluster's data (built programs stay)
   status       show what runs; exit status 1 when something does not
   kubeconfig   print the path of the administrator's kubeconfig
+  build        only build the control plane's programs into .local/bin ("up" does it when needed)
 
 Options
   --nodes N               number of nodes (default 1)
-  --resource NAME=COUNT   extended resource each node offers, for example nvidia.com/gpu=8; may be repeated
+  --resource NAME=AMOUNT  what each node offers, for example nvidia.com/gpu=8 or cpu=16; may be repeated. It is only
+                          accounted for: pods take what the machine has
   --audit                 write an audit log (logs/audit.log)
+  --owner PID             end the cluster when this process ends
   --dir DIR               folder of the cluster (default .local/cluster)
   --help                  this text
 
@@ -34,13 +42,22 @@ const options = {
   nodes: { type: 'string', default: '1' },
   resource: { type: 'string', multiple: true, default: [] as string[] },
   audit: { type: 'boolean', default: false },
+  owner: { type: 'string' },
   dir: { type: 'string', default: defaultClusterDirectory },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
 
+interface Flags {
+  readonly nodes: string;
+  readonly resource: readonly string[];
+  readonly audit: boolean;
+  readonly owner?: string | undefined;
+  readonly dir: string;
+}
+
 const parseResource = (text: string): [string, string] => {
-  const match = /^([a-z0-9.-]+\/[A-Za-z0-9._-]+)=(\d+)$/.exec(text);
-  if (match === null) throw new Error(`--resource: expected NAME=COUNT such as nvidia.com/gpu=8, got "${text}"`);
+  const match = /^([a-z0-9.-]+\/[A-Za-z0-9._-]+|cpu|memory)=(\d+[A-Za-z]*)$/.exec(text);
+  if (match === null) throw new Error(`--resource: expected NAME=AMOUNT such as nvidia.com/gpu=8 or memory=64Gi, got "${text}"`);
   return [match[1] ?? '', match[2] ?? ''];
 };
 
@@ -50,21 +67,31 @@ const parseNodes = (text: string): number => {
   return count;
 };
 
-const bringUp = async (dir: string, nodes: number, resources: Record<string, string>, audit: boolean): Promise<void> => {
+const parseOwner = (text: string | undefined): ProcessId | undefined => {
+  if (text === undefined) return undefined;
+  const owner = identify(Number(text));
+  if (owner === undefined) throw new Error(`--owner: expected the id of a running process, got "${text}"`);
+  return owner;
+};
+
+const configOf = ({ nodes, resource, audit, owner }: Flags): ClusterConfig => {
+  const resources = Object.fromEntries(resource.map(parseResource));
+  const names = Array.from({ length: parseNodes(nodes) }, (_, index) => `local-${index + 1}`);
+  return { nodes: names.map((name, index) => ({ name, resources, provisioner: index === 0 })), audit, owner: parseOwner(owner) };
+};
+
+const bringUp = async (dir: string, config: ClusterConfig): Promise<void> => {
   const startedMs = Date.now();
-  const config = { nodes: Array.from({ length: nodes }, (_, index) => ({ name: `local-${index + 1}`, resources, provisioner: index === 0 })), audit };
   const { kubeconfig, kubectl } = await external() ?? await up(dir, config);
   console.error(`ready after ${((Date.now() - startedMs) / 1000).toFixed(1)} s. For this shell:\n`);
   console.log(`export KUBECONFIG=${kubeconfig}`);
   console.log(`export PATH=${dirname(kubectl)}:$PATH`);
 };
 
-interface Flags { readonly nodes: string; readonly resource: readonly string[]; readonly audit: boolean; readonly dir: string }
-
 /** Each returns the exit status. */
 const commands: Readonly<Record<string, (flags: Flags) => Promise<number>>> = {
-  up: async ({ dir, nodes, resource, audit }) => {
-    await bringUp(dir, parseNodes(nodes), Object.fromEntries(resource.map(parseResource)), audit);
+  up: async (flags) => {
+    await bringUp(flags.dir, configOf(flags));
     return 0;
   },
   down: async ({ dir }) => {
@@ -75,6 +102,11 @@ const commands: Readonly<Record<string, (flags: Flags) => Promise<number>>> = {
     const report = await status(dir);
     console.log(report.text);
     return report.up ? 0 : 1;
+  },
+  build: async () => {
+    const binaries = await locateBinaries([...componentNames, 'kubectl']);
+    console.log([...binaries.values()].join('\n'));
+    return 0;
   },
   kubeconfig: ({ dir }) => {
     console.log(clusterPaths(dir).kubeconfig);

@@ -15,6 +15,8 @@ export interface NodeConfig {
 export interface ClusterConfig {
   readonly nodes: readonly NodeConfig[];
   readonly audit: boolean;
+  /** The cluster ends when this process does. */
+  readonly owner: ProcessId | undefined;
 }
 
 export type Phase = 'starting' | 'running' | 'stopping' | 'failed';

@@ -5,7 +5,7 @@ import { startControlPlane } from './controlplane/start.ts';
 import type { ComponentState, SupervisedProcess } from './controlplane/supervised.ts';
 import { startNode } from './nodes.ts';
 import { clusterPaths } from './paths.ts';
-import { identify } from './process.ts';
+import { identify, isAlive } from './process.ts';
 import { readConfig, writeState } from './state.ts';
 import type { ClusterConfig, Phase } from './state.ts';
 
@@ -68,8 +68,11 @@ process.on('disconnect', () => {
 try {
   const config = readConfig(paths);
   if (config === undefined) throw new Error(`${paths.config}: not found`);
+  const { owner } = config;
+  setInterval(() => {
+    if (owner !== undefined && !isAlive(owner)) void stop(`process ${owner.pid}, which the cluster was to serve, ended`);
+  }, 500);
   await start(config);
-  setInterval(() => undefined, 60_000);
 } catch (error) {
   enter('failed', (error as Error).message);
   process.exit(1);

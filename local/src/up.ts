@@ -64,8 +64,9 @@ const isUp = (paths: ClusterPaths, config: ClusterConfig): boolean => {
   const state = readState(paths);
   if (state === undefined || !isAlive(state.supervisor)) return false;
   if (state.phase !== 'running') return false;
-  if (isDeepStrictEqual(readConfig(paths), JSON.parse(JSON.stringify(config)))) return true;
-  throw new Error(`a cluster with other settings already runs in ${paths.dir} (${JSON.stringify(readConfig(paths))}); run "down" first to change them`);
+  const current = readConfig(paths);
+  if (isDeepStrictEqual(current?.nodes, config.nodes) && current?.audit === config.audit) return true;
+  throw new Error(`a cluster with other settings already runs in ${paths.dir} (${JSON.stringify(current)}); run "down" first to change them`);
 };
 
 /** Installs definitions and the operator, and waits until all is ready. Safe to repeat. */

@@ -94,7 +94,7 @@ const controllerManagerArguments = ({ credentials }: Layout): string[] => flags(
   'leader-elect': false,
   'secure-port': 0,
   'node-monitor-period': '2s',
-  'node-monitor-grace-period': '20s',
+  'node-monitor-grace-period': '40s',
   'kube-api-qps': 200,
   'kube-api-burst': 400,
   'min-resync-period': '10m',

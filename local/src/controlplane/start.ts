@@ -97,7 +97,7 @@ const launch = ({ layout, binaries, processes, options }: Running, name: Compone
       env: { [clusterVariable]: layout.paths.dir },
       logFile: logFileOf(layout, name),
     },
-    graceMs: graceMs[name],
+    graceMs: layout.durable ? graceMs[name] : 0,
     restart: options.restart ?? false,
     onChange: options.onChange ?? ((): void => undefined),
   });
