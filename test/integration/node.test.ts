@@ -5,22 +5,12 @@ import { after, before, describe, it } from 'node:test';
 import type { V1Pod } from '@kubernetes/client-node';
 import { startCluster } from './cluster.ts';
 import type { TestCluster } from './cluster.ts';
-import { create, eventually, kubectl, processesWith, startTestNode } from './nodeAgent.ts';
+import { claimOf, create, eventually, kubectl, namespaceOn, podOf, processesWith, shell, startTestNode } from './nodeAgent.ts';
 import type { TestNode } from './nodeAgent.ts';
 
 let cluster: TestCluster;
 let node: TestNode;
 const images = { 'polar.test/shell': { env: { FROM_IMAGE: 'yes' } } };
-
-const shell = (script: string, more: object = {}): object => ({ name: 'main', image: 'polar.test/shell:1', command: ['bash', '-c', script], ...more });
-const podOf = (name: string, spec: object, metadata: object = {}): object =>
-  ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, ...metadata }, spec: { restartPolicy: 'Never', terminationGracePeriodSeconds: 5, ...spec } });
-
-const freshNamespace = async (): Promise<string> => {
-  const namespace = await cluster.namespace('node');
-  await eventually('default service account', () => kubectl(cluster, ['-n', namespace, 'get', 'sa', 'default']));
-  return namespace;
-};
 
 const read = async (namespace: string, name: string): Promise<V1Pod> =>
   JSON.parse(await kubectl(cluster, ['-n', namespace, 'get', 'pod', name, '-o', 'json'])) as V1Pod;
@@ -45,7 +35,7 @@ after(async () => {
 
 describe('a pod on the node', () => {
   it('completes a Job and shows its log, exit code and termination message', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     const template = { spec: { restartPolicy: 'Never', containers: [shell('echo out; echo err >&2; printf good > /dev/termination-log')] } };
     await create(cluster, namespace, { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'one' }, spec: { backoffLimit: 0, template } });
     await kubectl(cluster, ['-n', namespace, 'wait', '--for=condition=complete', 'job/one', '--timeout=30s']);
@@ -57,14 +47,14 @@ describe('a pod on the node', () => {
   });
 
   it('reports the exit code of a failing command and the end of its log as the message', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('fails', { containers: [shell('echo why it failed; exit 42', { terminationMessagePolicy: 'FallbackToLogsOnError' })] }));
     const state = mainOf(await reaches(namespace, 'fails', 'Failed'))?.state?.terminated;
     assert.deepEqual([state?.exitCode, state?.reason, state?.message], [42, 'Error', 'why it failed\n']);
   });
 
   it('fails a Job at once by the exit code its pod failure policy names', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     const rule = { action: 'FailJob', onExitCodes: { containerName: 'main', operator: 'In', values: [64] } };
     const template = { spec: { restartPolicy: 'Never', containers: [shell('exit 64')] } };
     await create(cluster, namespace, { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'bad' }, spec: { backoffLimit: 5, podFailurePolicy: { rules: [rule] }, template } });
@@ -74,7 +64,7 @@ describe('a pod on the node', () => {
   });
 
   it('names a command that does not exist, with exit code 128', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('nocmd', { containers: [shell('', { command: ['no-such-command'] })] }));
     const state = mainOf(await reaches(namespace, 'nocmd', 'Failed'))?.state?.terminated;
     assert.deepEqual([state?.exitCode, state?.reason], [128, 'StartError']);
@@ -82,15 +72,15 @@ describe('a pod on the node', () => {
   });
 
   it('reports a killed process as 137 although its children live on', async () => {
-    const namespace = await freshNamespace();
-    await create(cluster, namespace, podOf('killed', { containers: [shell('sleep 1000 & kill -9 $$')] }));
+    const namespace = await namespaceOn(cluster);
+    await create(cluster, namespace, podOf('killed', { containers: [shell('sleep 1000 & kill -9 $BASHPID')] }));
     assert.equal(mainOf(await reaches(namespace, 'killed', 'Failed'))?.state?.terminated?.exitCode, 137);
   });
 });
 
 describe('environment and volumes', () => {
   it('gives a pod its environment by the rules of Kubernetes', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace,
       { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings' }, data: { COLOUR: 'blue' } },
       { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'key' }, stringData: { word: 'open' } },
@@ -110,7 +100,7 @@ describe('environment and volumes', () => {
   });
 
   it('mounts config map and projected token where the host has no such folder, and leaves the host without it', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     const script = 'cat /etc/polar-test/run.json; cut -d. -f2 /var/run/secrets/polar/token | tr _- /+ | base64 -d 2>/dev/null; echo; touch /etc/polar-test/x 2>&1; touch /polar-test-data/y && ls /polar-test-data';
     await create(cluster, namespace,
       { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'run' }, data: { 'run.json': '{"seed": 1}\n' } },
@@ -133,7 +123,7 @@ describe('environment and volumes', () => {
   });
 
   it('shows an edited config map to a running pod within seconds', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace,
       { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'live' }, data: { word: 'before' } },
       podOf('watcher', {
@@ -147,11 +137,11 @@ describe('environment and volumes', () => {
   });
 
   it('shares one claim between two pods and removes its folder with it', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     const volumes = [{ name: 'runs', persistentVolumeClaim: { claimName: 'runs' } }];
     const volumeMounts = [{ name: 'runs', mountPath: '/runs', subPath: 'inner' }];
     await create(cluster, namespace,
-      { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'runs' }, spec: { accessModes: ['ReadWriteMany'], resources: { requests: { storage: '1Gi' } } } },
+      claimOf('runs'),
       podOf('writer', { volumes, containers: [shell('echo shared > /runs/file', { volumeMounts })] }));
     await reaches(namespace, 'writer', 'Succeeded');
     await create(cluster, namespace, podOf('reader', { volumes, containers: [shell('cat /runs/file', { volumeMounts })] }));
@@ -164,7 +154,7 @@ describe('environment and volumes', () => {
   });
 
   it('lets a sized emptyDir run full without touching the host disk', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('full', {
       containers: [shell('head -c 4M /dev/zero > /small/file', { volumeMounts: [{ name: 'small', mountPath: '/small' }] })],
       volumes: [{ name: 'small', emptyDir: { sizeLimit: '1Mi' } }],
@@ -176,7 +166,7 @@ describe('environment and volumes', () => {
 
 describe('a gang', () => {
   it('finds its members by hostname and subdomain of a headless Service', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     const member = `
       me=$(getent hosts "$HOSTNAME" | cut -d' ' -f1)
       if [ "$JOB_COMPLETION_INDEX" = 0 ]; then exec python3 -c "
@@ -198,7 +188,7 @@ socket.create_connection(('gang-0.gang', 29511)).sendall(b'hello from gang-1')" 
   });
 
   it('reaches a ready pod by the name of its Service', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace,
       { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { selector: { app: 'web' }, ports: [{ port: 8377 }] } },
       podOf('server', {
@@ -213,8 +203,8 @@ socket.create_connection(('gang-0.gang', 29511)).sendall(b'hello from gang-1')" 
 
 describe('lifecycle', () => {
   it('lets a deleted pod act on SIGTERM, then removes it', async () => {
-    const namespace = await freshNamespace();
-    const claim = { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'kept' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } } };
+    const namespace = await namespaceOn(cluster);
+    const claim = claimOf('kept');
     const script = 'trap "sleep 1; echo saved > /kept/state; exit 0" TERM; echo ready; while true; do sleep 0.1; done';
     const mounts = { volumeMounts: [{ name: 'kept', mountPath: '/kept' }] };
     const volumes = [{ name: 'kept', persistentVolumeClaim: { claimName: 'kept' } }];
@@ -227,7 +217,7 @@ describe('lifecycle', () => {
   });
 
   it('kills a pod that ignores SIGTERM when its grace is over', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('stubborn', { containers: [shell('trap "" TERM; echo ready; while true; do sleep 0.1; done', { env: [{ name: 'MARK', value: `stubborn-${namespace}` }] })] }));
     await eventually('running', async () => ((await logsOf(namespace, 'stubborn')).includes('ready') ? true : undefined));
     await kubectl(cluster, ['-n', namespace, 'delete', 'pod', 'stubborn', '--grace-period=1', '--timeout=15s']);
@@ -235,7 +225,7 @@ describe('lifecycle', () => {
   });
 
   it('restarts by the policy with back-off, and shows the log of the run before', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     const script = 'n=$(cat /state/n 2>/dev/null || echo 0); echo run $n; echo $((n+1)) > /state/n; [ $n -ge 2 ]';
     await create(cluster, namespace, podOf('again', {
       restartPolicy: 'OnFailure', volumes: [{ name: 'state', emptyDir: {} }],
@@ -250,7 +240,7 @@ describe('lifecycle', () => {
   });
 
   it('follows a log to its end', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('talker', { containers: [shell('for i in 1 2 3 4 5; do echo line $i; sleep 0.3; done')] }));
     await reaches(namespace, 'talker', 'Running');
     assert.equal(await logsOf(namespace, 'talker', '-f'), 'line 1\nline 2\nline 3\nline 4\nline 5\n');
@@ -258,7 +248,7 @@ describe('lifecycle', () => {
   });
 
   it('names an unknown image and the known ones, and recovers when the map is mended', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('wrong', { containers: [shell('echo fine', { image: 'polar.test/other:2' })] }));
     const waiting = await eventually('back-off', async () => {
       const state = mainOf(await read(namespace, 'wrong'))?.state?.waiting;
@@ -270,15 +260,15 @@ describe('lifecycle', () => {
   });
 
   it('ends a pod that runs past its deadline', async () => {
-    const namespace = await freshNamespace();
-    await create(cluster, namespace, podOf('late', { activeDeadlineSeconds: 1, containers: [shell('exec sleep 100')] }));
+    const namespace = await namespaceOn(cluster);
+    await create(cluster, namespace, podOf('late', { activeDeadlineSeconds: 3, containers: [shell('exec sleep 100')] }));
     const pod = await reaches(namespace, 'late', 'Failed');
     assert.equal(pod.status?.reason, 'DeadlineExceeded');
     assert.equal(mainOf(pod)?.state?.terminated?.exitCode, 143);
   });
 
   it('restarts a container whose liveness probe fails', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('sick', {
       restartPolicy: 'Always', terminationGracePeriodSeconds: 1,
       containers: [shell('while true; do sleep 0.1; done', { livenessProbe: { exec: { command: ['test', '-e', '/no-such-file'] }, periodSeconds: 1, failureThreshold: 1 } })],
@@ -290,7 +280,7 @@ describe('lifecycle', () => {
 
 describe('the agent', () => {
   it('leaves no process behind when it is killed, and reports the lost pod when it is back', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     const mark = `lost-${namespace}`;
     const script = '(setsid sleep 1000 &) ; nohup sleep 1000 & sleep 1000';
     await create(cluster, namespace, podOf('lost', { containers: [shell(script, { env: [{ name: 'MARK', value: mark }] })] }));
@@ -303,7 +293,7 @@ describe('the agent', () => {
   });
 
   it('stops its pods on SIGTERM and says so', async () => {
-    const namespace = await freshNamespace();
+    const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('ends', { containers: [shell('trap "exit 7" TERM; echo ready; while true; do sleep 0.1; done')] }));
     await eventually('running', async () => ((await logsOf(namespace, 'ends')).includes('ready') ? true : undefined));
     await node.stop();

@@ -47,6 +47,23 @@ export const eventually = async <T>(what: string, question: () => Promise<T | un
   throw new Error(`${what}: not within ${ms / 1000} s. ${last}`);
 };
 
+/** A container that runs `script`, in the image these tests use. */
+export const shell = (script: string, more: object = {}): object => ({ name: 'main', image: 'polar.test/shell:1', command: ['bash', '-c', script], ...more });
+
+export const podOf = (name: string, spec: object, metadata: object = {}): object =>
+  ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, ...metadata }, spec: { restartPolicy: 'Never', terminationGracePeriodSeconds: 5, ...spec } });
+
+export const claimOf = (name: string, storage = '1Gi', annotations: object = {}): object => ({
+  apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name, annotations }, spec: { accessModes: ['ReadWriteMany'], resources: { requests: { storage } } },
+});
+
+/** A new namespace that pods can be created in. */
+export const namespaceOn = async (cluster: TestCluster): Promise<string> => {
+  const namespace = await cluster.namespace('node');
+  await eventually('default service account', () => kubectl(cluster, ['-n', namespace, 'get', 'sa', 'default']));
+  return namespace;
+};
+
 /** Starts an agent named `name` with its folder below the cluster's; resolves once its Node is registered. */
 export const startTestNode = async (cluster: TestCluster, name: string, images: object, flags: readonly string[] = []): Promise<TestNode> => {
   const dir = join(cluster.dir, `agent-${name}`);

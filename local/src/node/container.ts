@@ -8,7 +8,7 @@ import { ImageError } from './images.ts';
 import type { Image } from './images.ts';
 import { environment, messageFile, prepareCommand } from './launch.ts';
 import { ContainerLog, logTail, removeLog } from './logs.ts';
-import type { Container, ContainerState, ContainerStatus, Handler, Pod } from './objects.ts';
+import type { Container, ContainerState, Handler, Pod } from './objects.ts';
 import { runProbes } from './probes.ts';
 import { recordProcess } from './processes.ts';
 import { execIn, startProcess } from './sandbox.ts';
@@ -32,26 +32,8 @@ const IMAGE_RETRY_MS = 1_000;
 const CONFIG_RETRY_MS = 2_000;
 const MESSAGE_BYTES = 4096;
 const EXEC_LIMIT_MS = 60_000;
-const AGENT_RESTARTED = 'the node agent stopped while this container ran, and the container with it';
+const START_ERROR_CODE = 128;
 
-const interrupted = (status: ContainerStatus): ContainerState => ({
-  terminated: {
-    exitCode: 137, reason: 'Error', message: AGENT_RESTARTED, containerID: status.containerID ?? '',
-    startedAt: status.state?.running?.startedAt ?? '', finishedAt: rfc3339(new Date()),
-  },
-} as ContainerState);
-
-/** The record an agent starts from: what the API server last heard, with a lost process counted as killed. */
-export const initialRecord = (container: Container, status: ContainerStatus | undefined, waitingFor: string): ContainerRecord => {
-  const image = container.image ?? '';
-  const known = status && (status.state?.running ?? status.state?.terminated ?? status.lastState?.terminated);
-  if (!known) return { name: container.name, image, state: { waiting: { reason: waitingFor } }, restartCount: 0, ready: false, started: false };
-  const state = status.state?.terminated ? status.state : status.state?.running ? interrupted(status) : status.lastState ?? {};
-  return {
-    name: container.name, image, state, restartCount: status.restartCount, ready: false, started: false,
-    ...(status.lastState?.terminated && { lastState: status.lastState }), ...(status.containerID && { containerID: status.containerID }),
-  };
-};
 
 const readMessage = (file: string): string => {
   const buffer = Buffer.alloc(MESSAGE_BYTES);
@@ -65,6 +47,7 @@ const readMessage = (file: string): string => {
   }
 };
 
+interface Run { readonly startedAt: string; readonly restartCount: number; readonly containerID: string }
 interface Prepared { readonly image: Image; readonly env: Record<string, string> }
 
 /** Invariant: `record` is what the API server should be told, and a process runs exactly while `record.state` is running. */
@@ -78,6 +61,7 @@ export class ContainerRunner {
   #process: Running | undefined;
   #env: Record<string, string> = {};
   #crashes = 0;
+  #graceMs = 0;
 
   constructor(container: Container, record: ContainerRecord, deps: ContainerDeps) {
     this.container = container;
@@ -91,7 +75,7 @@ export class ContainerRunner {
     if (this.record.state.terminated && !this.#restarts(this.record.state.terminated.exitCode)) return;
     while (!this.#stop.signal.aborted) {
       const prepared = await this.#prepare();
-      if (!prepared) return;
+      if (!prepared || this.#stop.signal.aborted) return;
       const startedMs = Date.now();
       const exitCode = await this.#runOnce(prepared);
       if (!this.#restarts(exitCode)) return;
@@ -102,6 +86,7 @@ export class ContainerRunner {
 
   /** Ends the container for good: preStop, SIGTERM, `graceMs`, SIGKILL. */
   async stop(graceMs: number): Promise<void> {
+    this.#graceMs = graceMs;
     this.#stop.abort();
     await this.#kill(graceMs);
   }
@@ -139,14 +124,16 @@ export class ContainerRunner {
       } catch (error) {
         const { message } = error as Error;
         if (error instanceof ImageError) this.#imageMissing(message, tries);
-        else {
-          this.#waitFor('CreateContainerConfigError', message);
-          if (tries === 0) this.#events('Warning', 'Failed', `Error: ${message}`);
-        }
+        else this.#configMissing(message, tries);
         await sleep(error instanceof ImageError ? IMAGE_RETRY_MS : CONFIG_RETRY_MS, this.#stop.signal);
       }
     }
     return undefined;
+  }
+
+  #configMissing(message: string, tries: number): void {
+    this.#waitFor('CreateContainerConfigError', message);
+    if (tries === 0) this.#events('Warning', 'Failed', `Error: ${message}`);
   }
 
   #imageMissing(message: string, tries: number): void {
@@ -166,47 +153,52 @@ export class ContainerRunner {
   }
 
   async #runOnce({ image, env }: Prepared): Promise<number> {
-    const ended = this.record.state.terminated ?? this.record.lastState?.terminated;
-    const restartCount = ended ? this.record.restartCount + 1 : this.record.restartCount;
-    const { uid } = this.#deps.pod().metadata;
-    const containerID = `host://${uid}-${this.container.name}-${restartCount}`;
-    const startedAt = rfc3339(new Date());
-    removeLog(this.logPath(restartCount - 2));
-    this.log = new ContainerLog(this.logPath(restartCount));
-    const { log } = this;
+    const now = this.#nextRun();
+    const log = new ContainerLog(this.logPath(now.restartCount));
+    this.log = log;
     this.#env = env;
-    if (ended) this.record = { ...this.record, lastState: { terminated: ended } };
-    let exitCode = 128;
+    let exitCode = START_ERROR_CODE;
     let failure: string | undefined;
     try {
       const command = prepareCommand(this.#launchInput(), image, env);
       this.#process = await startProcess(command, (stream, chunk) => { log.write(stream, chunk); });
-      exitCode = await this.#supervise(this.#process, { startedAt, restartCount, containerID });
+      exitCode = await this.#supervise(this.#process, now);
     } catch (error) {
       failure = `failed to start container "${this.container.name}": ${(error as Error).message}`;
       this.#events('Warning', 'Failed', `Error: ${failure}`);
     }
     this.#process = undefined;
     log.close();
-    this.#set({ state: { terminated: this.#terminated(exitCode, startedAt, failure, containerID) }, ready: false, started: false, restartCount, containerID });
+    const { restartCount, containerID } = now;
+    this.#set({ restartCount, containerID, state: { terminated: this.#terminated(exitCode, failure, now) }, ready: false, started: false });
     return exitCode;
   }
 
-  #terminated(exitCode: number, startedAt: string, failure: string | undefined, containerID: string): NonNullable<ContainerState['terminated']> {
+  /** Counts the run about to start and moves the one before into lastState. */
+  #nextRun(): Run {
+    const ended = this.record.state.terminated ?? this.record.lastState?.terminated;
+    const restartCount = ended ? this.record.restartCount + 1 : this.record.restartCount;
+    if (ended) this.record = { ...this.record, lastState: { terminated: ended } };
+    removeLog(this.logPath(restartCount - 2));
+    const { uid } = this.#deps.pod().metadata;
+    return { restartCount, containerID: `host://${uid}-${this.container.name}-${restartCount}`, startedAt: rfc3339(new Date()) };
+  }
+
+  #terminated(exitCode: number, failure: string | undefined, { startedAt, containerID }: Run): NonNullable<ContainerState['terminated']> {
     const written = readMessage(messageFile(this.#launchInput().directory));
     const fallback = this.container.terminationMessagePolicy === 'FallbackToLogsOnError' && exitCode !== 0 && written === '';
     const message = failure ?? (fallback ? logTail(this.log?.path ?? '') : written);
     const reason = failure === undefined ? (exitCode === 0 ? 'Completed' : 'Error') : 'StartError';
-    return { exitCode, reason, ...(message !== '' && { message }), startedAt, finishedAt: rfc3339(new Date()), containerID } as NonNullable<ContainerState['terminated']>;
+    return { exitCode, reason, ...(message !== '' && { message }), startedAt, finishedAt: rfc3339(new Date()), containerID };
   }
 
-  async #supervise(running: Running, now: { startedAt: string; restartCount: number; containerID: string }): Promise<number> {
+  async #supervise(running: Running, now: Run): Promise<number> {
     const { startedAt, restartCount, containerID } = now;
     const forget = recordProcess(this.#deps.agent.dir, running.pid, containerID);
     const ended = new AbortController();
     this.#set({ state: { running: { startedAt } }, restartCount, containerID, ready: false, started: false });
     this.#events('Normal', 'Started', `Started container ${this.container.name}`);
-    if (this.#stop.signal.aborted) running.signal('SIGKILL');
+    if (this.#stop.signal.aborted) void this.#kill(this.#graceMs);
     void this.#probe(running, ended.signal);
     const { postStart } = this.container.lifecycle ?? {};
     if (postStart) void this.#hook(postStart, running, ended.signal);

@@ -40,9 +40,8 @@ export const fieldText = (path: string, pod: Pod, facts: NodeFacts): string => {
 export const resourceText = (field: ResourceField, container: Container, allocatable: Readonly<Record<string, string>>): string => {
   const [group, ...rest] = field.resource.split('.');
   const name = rest.join('.');
-  const { limits, requests } = container.resources ?? {};
-  const limit = limits?.[name] ?? (group === 'limits' ? allocatable[name] : undefined);
-  const value = group === 'limits' ? limit : requests?.[name] ?? limit;
+  const { limits = {}, requests = {} } = container.resources ?? {};
+  const value = group === 'limits' ? limits[name] ?? allocatable[name] : requests[name] ?? limits[name];
   const divisor = quantity(field.divisor ?? '1') || 1;
   return String(Math.ceil(Number((quantity(value ?? '0') / divisor).toPrecision(15))));
 };

@@ -49,15 +49,27 @@ const valueFrom = async (from: NonNullable<EnvVar['valueFrom']>, input: EnvInput
   return undefined;
 };
 
+/** A ConfigMap's or Secret's data as text; undefined when there is no such object. */
+const dataOf = async (sources: Sources, kind: 'configmap' | 'secret', name: string): Promise<Env | undefined> => {
+  if (kind === 'secret') {
+    const secret = await sources.secret(name);
+    return secret && secretText(secret);
+  }
+  const configMap = await sources.configMap(name);
+  return configMap && (configMap.data ?? {});
+};
+
+const imported = async (sources: Sources, kind: 'configmap' | 'secret', { name = '', optional = false }: { name?: string; optional?: boolean }): Promise<Env> => {
+  const data = await dataOf(sources, kind, name);
+  if (data || optional) return data ?? {};
+  throw new Error(`${kind} "${name}" not found`);
+};
+
 const importAll = async (input: EnvInput): Promise<Env> => {
   const env: Env = {};
   for (const { configMapRef, secretRef, prefix = '' } of input.container.envFrom ?? []) {
-    const ref = configMapRef ?? secretRef;
-    const secret = secretRef && await input.sources.secret(secretRef.name ?? '');
-    const data = configMapRef ? (await input.sources.configMap(configMapRef.name ?? ''))?.data ?? {} : secret && secretText(secret);
-    const missing = configMapRef ? !(await input.sources.configMap(configMapRef.name ?? '')) : !secret;
-    if (missing && ref?.optional !== true) throw new Error(`${configMapRef ? 'configmap' : 'secret'} "${ref?.name ?? ''}" not found`);
-    for (const [key, value] of Object.entries(data ?? {})) env[prefix + key] = value;
+    const data = await imported(input.sources, configMapRef ? 'configmap' : 'secret', configMapRef ?? secretRef ?? {});
+    for (const [key, value] of Object.entries(data)) env[prefix + key] = value;
   }
   return env;
 };

@@ -41,8 +41,7 @@ const nodeInfo = (): Record<string, string> => ({
   kubeProxyVersion: '', operatingSystem: platform(), architecture: ARCHITECTURE[arch()] ?? arch(),
 });
 
-const condition = (type: string, status: string, reason: string, message: string, since: string): object =>
-  ({ type, status, reason, message, lastHeartbeatTime: rfc3339(new Date()), lastTransitionTime: since });
+const absent = (type: string, reason: string): object => ({ type, status: 'False', reason, message: 'not measured' });
 
 const nodeStatus = (options: NodeOptions, ready: boolean, since: string): object => ({
   capacity: options.resources,
@@ -51,12 +50,12 @@ const nodeStatus = (options: NodeOptions, ready: boolean, since: string): object
   daemonEndpoints: { kubeletEndpoint: { Port: options.port } },
   nodeInfo: nodeInfo(),
   conditions: [
-    condition('MemoryPressure', 'False', 'KubeletHasSufficientMemory', 'not measured', since),
-    condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'not measured', since),
-    condition('PIDPressure', 'False', 'KubeletHasSufficientPID', 'not measured', since),
-    ready ? condition('Ready', 'True', 'KubeletReady', 'the node agent runs pods', since)
-      : condition('Ready', 'False', 'KubeletNotReady', 'the node agent was stopped', since),
-  ],
+    absent('MemoryPressure', 'KubeletHasSufficientMemory'),
+    absent('DiskPressure', 'KubeletHasNoDiskPressure'),
+    absent('PIDPressure', 'KubeletHasSufficientPID'),
+    ready ? { type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'the node agent runs pods' }
+      : { type: 'Ready', status: 'False', reason: 'KubeletNotReady', message: 'the node agent was stopped' },
+  ].map((condition) => ({ ...condition, lastHeartbeatTime: rfc3339(new Date()), lastTransitionTime: since })),
 });
 
 const register = async (api: Api, options: NodeOptions, since: string): Promise<void> => {

@@ -3,13 +3,14 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Agent } from './agent.ts';
 import { rfc3339, sleep } from './clock.ts';
-import { ContainerRunner, initialRecord } from './container.ts';
+import { ContainerRunner } from './container.ts';
 import type { NodeFacts } from './downward.ts';
 import { isStatus } from './api.ts';
 import { reasonOf } from './log.ts';
 import type { ContainerLog } from './logs.ts';
 import { keyOf } from './objects.ts';
 import type { Container, Pod, PodStatus } from './objects.ts';
+import { initialRecord } from './record.ts';
 import { isInitialized, phaseOf, podStatus } from './status.ts';
 import type { ContainerRecord } from './status.ts';
 import { StatusWriter } from './statuswriter.ts';
@@ -115,7 +116,7 @@ export class PodWorker {
     const { status, spec } = this.#pod;
     const statuses = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
     const waitingFor = role === 'main' && !spec.initContainers?.length ? 'ContainerCreating' : 'PodInitializing';
-    const record = initialRecord(container, statuses.find((one) => one.name === container.name), waitingFor);
+    const record = initialRecord(container, statuses.find((one) => one.name === container.name), waitingFor, rfc3339(new Date()));
     return new ContainerRunner(container, record, {
       agent: this.#agent, pod: () => this.#pod, facts: this.#facts, volumes: this.#volumes.paths, role,
       directory: this.directory, logDirectory: this.#logDirectory, changed: () => { this.#tell(); },
@@ -169,12 +170,8 @@ export class PodWorker {
     const refreshing = this.#keepFresh();
     const sidecars: Promise<void>[] = [];
     for (const runner of this.#init) {
-      if (this.#stop.signal.aborted) break;
-      if (runner.container.restartPolicy === 'Always') {
-        sidecars.push(runner.run());
-        while (!runner.record.started && !this.#stop.signal.aborted) await sleep(POLL_MS, this.#stop.signal);
-      } else await runner.run();
-      if (!isInitialized(this.#pod, [runner.record])) break;
+      await this.#initialize(runner, sidecars);
+      if (this.#stop.signal.aborted || !isInitialized(this.#pod, [runner.record])) break;
     }
     const ready = isInitialized(this.#pod, this.#records()[0]) && !this.#stop.signal.aborted;
     if (ready) await Promise.all(this.#main.map((runner) => runner.run()));
@@ -182,6 +179,16 @@ export class PodWorker {
     await Promise.all(this.#init.map((runner) => runner.stop(graceMs)));
     await Promise.all(sidecars);
     refreshing.abort();
+  }
+
+  /** Runs an init container to its end, or starts a sidecar and waits until it has started. */
+  async #initialize(runner: ContainerRunner, sidecars: Promise<void>[]): Promise<void> {
+    if (runner.container.restartPolicy !== 'Always') {
+      await runner.run();
+      return;
+    }
+    sidecars.push(runner.run());
+    while (!runner.record.started && !this.#stop.signal.aborted) await sleep(POLL_MS, this.#stop.signal);
   }
 
   async #mount(): Promise<boolean> {

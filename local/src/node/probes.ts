@@ -44,7 +44,7 @@ const probeTcp = (host: string, port: number, timeoutMs: number): Promise<string
   const end = (problem: string | undefined): void => { socket.destroy(); resolve(problem); };
   socket.once('connect', () => { end(undefined); });
   socket.once('timeout', () => { end(`dial tcp ${host}:${port}: i/o timeout`); });
-  socket.once('error', (error) => { end(error.message); });
+  socket.once('error', (error: Error) => { end(error.message); });
 });
 
 const SERVING = 1;
@@ -55,29 +55,31 @@ const probeGrpc = (address: string, service: string, timeoutMs: number): Promise
   const end = (problem: string | undefined): void => { session.destroy(); resolve(problem); };
   const timer = setTimeout(() => { end('timeout'); }, timeoutMs);
   session.once('close', () => { clearTimeout(timer); });
-  session.once('error', (error) => { end(error.message); });
+  session.once('error', (error: Error) => { end(error.message); });
   const call = session.request({ ':method': 'POST', ':path': '/grpc.health.v1.Health/Check', 'content-type': 'application/grpc', te: 'trailers' });
   const name = Buffer.from(service);
   const body = name.length > 0 ? Buffer.concat([Buffer.from([10, name.length]), name]) : Buffer.alloc(0);
   const chunks: Buffer[] = [];
   call.on('data', (chunk: Buffer) => { chunks.push(chunk); });
   call.once('end', () => { const reply = Buffer.concat(chunks); end(reply[5] === 8 && reply[6] === SERVING ? undefined : 'service unhealthy'); });
-  call.once('error', (error) => { end(error.message); });
+  call.once('error', (error: Error) => { end(error.message); });
   call.end(Buffer.concat([Buffer.from([0, 0, 0, 0, body.length]), body]));
 });
+
+const probeExec = async (command: readonly string[], target: ProbeTarget, timeoutMs: number): Promise<string | undefined> => {
+  const code = await target.exec(command, timeoutMs);
+  return code === 0 ? undefined : `command exited with ${code}`;
+};
 
 /** One attempt: undefined when it succeeded, else what went wrong. */
 const attempt = async (probe: Probe, target: ProbeTarget): Promise<string | undefined> => {
   const timeoutMs = (probe.timeoutSeconds ?? 1) * 1000;
   try {
-    if (probe.exec) {
-      const code = await target.exec(probe.exec.command ?? [], timeoutMs);
-      return code === 0 ? undefined : `command exited with ${code}`;
-    }
-    if (probe.httpGet) return await probeHttp(probe.httpGet, target, timeoutMs);
-    if (probe.tcpSocket) return await probeTcp(probe.tcpSocket.host ?? target.podIP, portOf(probe.tcpSocket.port, target.container), timeoutMs);
-    if (probe.grpc) return await probeGrpc(`${target.podIP}:${probe.grpc.port}`, probe.grpc.service ?? '', timeoutMs);
-    return undefined;
+    const { exec, httpGet, tcpSocket, grpc } = probe;
+    if (exec) return await probeExec(exec.command ?? [], target, timeoutMs);
+    if (httpGet) return await probeHttp(httpGet, target, timeoutMs);
+    if (tcpSocket) return await probeTcp(tcpSocket.host ?? target.podIP, portOf(tcpSocket.port, target.container), timeoutMs);
+    return grpc && await probeGrpc(`${target.podIP}:${grpc.port}`, grpc.service ?? '', timeoutMs);
   } catch (error) {
     return (error as Error).message;
   }
@@ -85,19 +87,23 @@ const attempt = async (probe: Probe, target: ProbeTarget): Promise<string | unde
 
 interface Loop { readonly kind: Kind; readonly probe: Probe; readonly onVerdict: (ok: boolean, problem: string) => 'go on' | 'stop' }
 
+const DEFAULTS = { initialDelaySeconds: 0, periodSeconds: 10, timeoutSeconds: 1, successThreshold: 1, failureThreshold: 3 } as const;
+
 const runLoop = async ({ kind, probe, onVerdict }: Loop, target: ProbeTarget, sink: ProbeSink, signal: AbortSignal): Promise<void> => {
+  const timing = { ...DEFAULTS, ...probe };
   let good = 0;
   let bad = 0;
-  await sleep((probe.initialDelaySeconds ?? 0) * 1000, signal);
+  await sleep(timing.initialDelaySeconds * 1000, signal);
   while (!signal.aborted) {
     const problem = await attempt(probe, target);
     if (signal.aborted) return;
-    good = problem === undefined ? good + 1 : 0;
-    bad = problem === undefined ? 0 : bad + 1;
-    if (problem !== undefined) sink.failed(kind, problem);
-    const decided = good >= (probe.successThreshold ?? 1) || bad >= (probe.failureThreshold ?? 3);
-    if (decided && onVerdict(problem === undefined, problem ?? '') === 'stop') return;
-    await sleep((probe.periodSeconds ?? 10) * 1000, signal);
+    const ok = problem === undefined;
+    good = ok ? good + 1 : 0;
+    bad = ok ? 0 : bad + 1;
+    if (!ok) sink.failed(kind, problem);
+    const decided = good >= timing.successThreshold || bad >= timing.failureThreshold;
+    if (decided && onVerdict(ok, problem ?? '') === 'stop') return;
+    await sleep(timing.periodSeconds * 1000, signal);
   }
 };
 

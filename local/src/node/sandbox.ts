@@ -6,7 +6,6 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
 
 export interface Command {
@@ -31,6 +30,7 @@ export type Output = (stream: 'stdout' | 'stderr', chunk: Buffer) => void;
 export class StartError extends Error {}
 
 const SIGNAL_NUMBERS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGABRT: 6, SIGKILL: 9, SIGSEGV: 11, SIGPIPE: 13, SIGTERM: 15 };
+const KILL = 9;
 const INIT = new URL('sandbox-init.sh', import.meta.url).pathname;
 
 /** Where a system tool lies; looked up by the agent's PATH, since a container may set its own. */
@@ -41,7 +41,7 @@ const childOf = (pid: number): number => Number(readFileSync(`/proc/${pid}/task/
 
 const exitOf = (child: ChildProcess): Promise<number> => new Promise((resolve) => {
   child.once('error', () => { resolve(128); });
-  child.once('close', (code, signal) => { resolve(code ?? 128 + (SIGNAL_NUMBERS[signal ?? ''] ?? 9)); });
+  child.once('close', (code, signal) => { resolve(code ?? 128 + (SIGNAL_NUMBERS[signal ?? ''] ?? KILL)); });
 });
 
 const kill = (pid: number, name: 'SIGTERM' | 'SIGKILL'): void => {
@@ -52,33 +52,45 @@ const kill = (pid: number, name: 'SIGTERM' | 'SIGKILL'): void => {
   }
 };
 
-/** Resolves when the init says "started"; throws StartError with its complaint otherwise. */
-const awaitStart = async (status: Readable): Promise<void> => {
-  const first = await new Promise<string>((resolve) => {
-    status.once('data', (chunk: Buffer) => { resolve(chunk.toString()); });
-    status.once('end', () => { resolve(''); });
+interface InitReport { readonly started: Promise<boolean>; readonly text: () => string }
+
+/** What the init says on its own channel. */
+const listen = (status: Readable): InitReport => {
+  let said = '';
+  const started = new Promise<boolean>((resolve) => {
+    status.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      if (/^started$/m.test(said)) resolve(true);
+    });
+    status.once('close', () => { resolve(false); });
   });
-  if (first === 'started\n') return;
-  throw new StartError((first + await text(status)).trim() || 'the container ended before its command started');
+  return { started, text: () => said };
+};
+
+const spawnInit = (command: Command): ChildProcess => {
+  const namespaces = ['--mount', '--pid', '--uts', '--fork', '--kill-child=SIGKILL'];
+  const argv = ['--pdeathsig', 'KILL', toolPath('unshare'), ...namespaces, toolPath('bash'), '-p', INIT, command.root, command.hostname, command.workingDir, ...command.argv];
+  // detached: Ctrl-C at the agent's terminal is for the agent, which then stops its pods in order
+  return spawn(toolPath('setpriv'), argv, { env: { ...command.env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'], detached: true });
 };
 
 /** Starts `command` in a root made by buildRoot. Throws StartError when it cannot be run. */
 export const startProcess = async (command: Command, output: Output): Promise<Running> => {
-  const namespaces = ['--mount', '--pid', '--uts', '--fork', '--kill-child=SIGKILL'];
-  const argv = ['--pdeathsig', 'KILL', toolPath('unshare'), ...namespaces, toolPath('bash'), '-p', INIT, command.root, command.hostname, command.workingDir, ...command.argv];
-  // detached: Ctrl-C at the agent's terminal is for the agent, which then stops its pods in order
-  const child = spawn(toolPath('setpriv'), argv, { env: { ...command.env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe'], detached: true });
-  const exit = exitOf(child);
-  child.stdout?.on('data', (chunk: Buffer) => { output('stdout', chunk); });
-  child.stderr?.on('data', (chunk: Buffer) => { output('stderr', chunk); });
+  const child = spawnInit(command);
+  const ended = exitOf(child);
   if (child.pid === undefined) throw new StartError('setpriv and unshare (util-linux) are needed to run containers and were not found');
-  try {
-    await awaitStart(child.stdio[3] as Readable);
-  } catch (error) {
-    await exit;
-    throw error;
+  const init = listen(child.stdio[3] as Readable);
+  let complaints = '';
+  child.stderr?.on('data', (chunk: Buffer) => { complaints += chunk.toString(); });
+  child.stdout?.on('data', (chunk: Buffer) => { output('stdout', chunk); });
+  (child.stdio[4] as Readable).on('data', (chunk: Buffer) => { output('stderr', chunk); });
+  if (!await init.started) {
+    await ended;
+    throw new StartError((init.text() + complaints).trim() || 'the container ended before its command started');
   }
   const pid = childOf(child.pid);
+  // an init that could not say its exit code was killed, and everything inside with it
+  const exit = ended.then(() => Number(/^exit (\d+)$/m.exec(init.text())?.[1] ?? 128 + KILL));
   return { pid, exit, signal: (name) => { kill(pid, name); } };
 };
 

@@ -38,18 +38,18 @@ const isSidecar = (pod: Pod, name: string): boolean => pod.spec.initContainers?.
 export const isInitialized = (pod: Pod, init: readonly ContainerRecord[]): boolean =>
   init.every((record) => (isSidecar(pod, record.name) ? record.started || succeeded(record) : succeeded(record)));
 
+const phaseWhenEnded = (policy: string, good: boolean): Phase => {
+  if (policy === 'Always') return 'Running';
+  if (good) return 'Succeeded';
+  return policy === 'Never' ? 'Failed' : 'Running';
+};
+
 /** The pod's phase by the kubelet's rules. `stopped` makes the outcome final even under restartPolicy Always. */
 export const phaseOf = (pod: Pod, init: readonly ContainerRecord[], main: readonly ContainerRecord[], stopped: boolean): Phase => {
   const policy = pod.spec.restartPolicy ?? 'Always';
   if (stopped) return [...init.filter((record) => !isSidecar(pod, record.name)), ...main].every(succeeded) ? 'Succeeded' : 'Failed';
-  if (!isInitialized(pod, init) && !main.some(hasStarted)) {
-    return policy === 'Never' && init.some(failed) ? 'Failed' : 'Pending';
-  }
-  if (main.every((record) => record.state.terminated)) {
-    if (policy === 'Always') return 'Running';
-    if (main.every(succeeded)) return 'Succeeded';
-    return policy === 'Never' ? 'Failed' : 'Running';
-  }
+  if (!isInitialized(pod, init) && !main.some(hasStarted)) return policy === 'Never' && init.some(failed) ? 'Failed' : 'Pending';
+  if (main.every((record) => record.state.terminated)) return phaseWhenEnded(policy, main.every(succeeded));
   return main.some((record) => record.state.waiting && !hasStarted(record)) ? 'Pending' : 'Running';
 };
 

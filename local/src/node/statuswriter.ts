@@ -9,6 +9,8 @@ import type { Pod, PodStatus } from './objects.ts';
 
 const FIRST_DELAY_MS = 200;
 const MAX_DELAY_MS = 5_000;
+/** Gone, another pod of that name, or a status this API server will never take. */
+const FINAL: ReadonlySet<number> = new Set([404, 409, 422]);
 
 /** Invariant: at most one request is under way, and after the last mark() a request with that status or a later one follows. */
 export class StatusWriter {
@@ -50,8 +52,8 @@ export class StatusWriter {
         await this.#send();
         failures = 0;
       } catch (error) {
-        if (error instanceof ApiError && [404, 409, 422].includes(error.status)) {
-          if (error.status !== 404) this.#log('error', 'status refused', { pod: keyOf(this.#pod), reason: error.message });
+        if (error instanceof ApiError && FINAL.has(error.status)) {
+          this.#log('error', 'status refused', { pod: keyOf(this.#pod), reason: error.message });
           return;
         }
         this.#log('warn', 'status not sent, trying again', { pod: keyOf(this.#pod), reason: reasonOf(error) });

@@ -51,15 +51,20 @@ const hostPath = ({ path, type = '' }: NonNullable<Volume['hostPath']>): string 
   return path;
 };
 
+const volumePath = ({ metadata, spec }: PersistentVolume): string => {
+  if (spec?.hostPath) return hostPath(spec.hostPath);
+  if (spec?.local) return hostPath({ path: spec.local.path });
+  throw new Error(`persistentvolume "${metadata.name}" is neither hostPath nor local: this node cannot mount it`);
+};
+
 const claimed = async (api: Api, namespace: string, claimName: string): Promise<string> => {
   const claim = await api.get<Claim>(`/api/v1/namespaces/${namespace}/persistentvolumeclaims/${claimName}`);
   const volumeName = claim.spec?.volumeName;
   if (!volumeName || claim.status?.phase !== 'Bound') throw new Error(`persistentvolumeclaim "${claimName}" is not bound`);
-  const { spec } = await api.get<PersistentVolume>(`/api/v1/persistentvolumes/${volumeName}`);
-  const path = spec?.hostPath?.path ?? spec?.local?.path;
-  if (path === undefined) throw new Error(`persistentvolume "${volumeName}" is neither hostPath nor local: this node cannot mount it`);
-  const directory = hostPath({ path, ...(spec?.hostPath?.type && { type: spec.hostPath.type }) });
-  if (claim.metadata.annotations?.[SIZE_LIMIT_ANNOTATION] === 'true') await mountSized(directory, quantity(spec?.capacity?.['storage'] ?? '0'));
+  const volume = await api.get<PersistentVolume>(`/api/v1/persistentvolumes/${volumeName}`);
+  const directory = volumePath(volume);
+  const limited = claim.metadata.annotations?.[SIZE_LIMIT_ANNOTATION] === 'true';
+  if (limited) await mountSized(directory, quantity(volume.spec?.capacity?.['storage'] ?? '0'));
   return directory;
 };
 

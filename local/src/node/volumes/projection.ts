@@ -71,14 +71,17 @@ const oneSource = async (source: Projection, input: ProjectionInput, mode: numbe
   throw new Error(`unsupported projected source ${Object.keys(source).join(', ')}`);
 };
 
+const sourcesOf = ({ configMap, secret, downwardAPI, projected }: Volume): Projection[] => {
+  if (configMap) return [{ configMap }];
+  if (secret) return [{ secret: { ...secret, name: secret.secretName ?? '' } }];
+  if (downwardAPI) return [{ downwardAPI }];
+  return projected?.sources ?? [];
+};
+
 /** The sources of a volume that this module writes, with their default mode; undefined for any other volume. */
 const projections = (volume: Volume): { sources: Projection[]; mode: number } | undefined => {
-  const { configMap, secret, downwardAPI, projected } = volume;
-  if (configMap) return { sources: [{ configMap }], mode: configMap.defaultMode ?? DEFAULT_MODE };
-  if (secret) return { sources: [{ secret: { ...secret, name: secret.secretName ?? '' } as NonNullable<Projection['secret']> }], mode: secret.defaultMode ?? DEFAULT_MODE };
-  if (downwardAPI) return { sources: [{ downwardAPI }], mode: downwardAPI.defaultMode ?? DEFAULT_MODE };
-  if (projected) return { sources: projected.sources ?? [], mode: projected.defaultMode ?? DEFAULT_MODE };
-  return undefined;
+  const from = volume.configMap ?? volume.secret ?? volume.downwardAPI ?? volume.projected;
+  return from && { sources: sourcesOf(volume), mode: from.defaultMode ?? DEFAULT_MODE };
 };
 
 export const isProjection = (volume: Volume): boolean => projections(volume) !== undefined;
