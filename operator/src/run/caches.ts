@@ -15,7 +15,7 @@ import type { RunKind } from './observed.ts';
 
 /** A PolarPretrain or PolarFinetune as it is stored: its spec not yet parsed. */
 export interface StoredRun extends KubeObject {
-  readonly spec?: unknown;
+  readonly spec?: { readonly suspend?: boolean };
   readonly status?: RunStatus;
 }
 
@@ -101,5 +101,6 @@ interface LooseSpec {
 }
 
 function looseSpec(run: StoredRun): LooseSpec {
-  return typeof run.spec === 'object' && run.spec !== null ? run.spec : {};
+  const spec: unknown = run.spec;
+  return typeof spec === 'object' && spec !== null ? spec : {};
 }

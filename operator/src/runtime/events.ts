@@ -1,10 +1,12 @@
 // Kubernetes Events about an object. Repeats raise a counter, floods are dropped, and no failure here reaches a reconcile.
 import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
 import { isAlreadyExists, isNotFound } from './apiError.ts';
 import type { KubeClient } from './client.ts';
 import type { Log } from './log.ts';
 import { pathOf } from './object.ts';
 import type { KubeObject, Resource } from './object.ts';
+import { get } from './verbs.ts';
 
 export interface EventNote {
   readonly type: 'Normal' | 'Warning';
@@ -18,7 +20,7 @@ export interface EventRecorder {
   record(about: KubeObject, notes: readonly EventNote[]): Promise<void>;
 }
 
-const EVENTS: Resource = { apiVersion: 'v1', kind: 'Event', plural: 'events', namespaced: true };
+const EVENTS: Resource = { apiVersion: 'events.k8s.io/v1', kind: 'Event', plural: 'events', namespaced: true };
 const MAX_MESSAGE = 1024;
 // As client-go's spam filter: 25 at once per object, then one in five minutes.
 const BURST = 25;
@@ -29,7 +31,7 @@ interface Seen {
   count: number;
 }
 
-/** A recorder that writes core/v1 Events with the given source component. */
+/** A recorder that writes events.k8s.io/v1 Events as the given component. */
 export function eventRecorder(client: KubeClient, component: string, log: Log): EventRecorder {
   const seen = new Map<string, Seen>();
   const paidUntil = new Map<string, number>();
@@ -55,27 +57,34 @@ function mayWrite(paidUntil: Map<string, number>, uid: string): boolean {
   return true;
 }
 
-interface CoreEvent extends KubeObject {
+interface Series {
   readonly count: number;
-  readonly lastTimestamp: string;
+  readonly lastObservedTime: string;
 }
 
-function eventOf(about: KubeObject, note: EventNote, component: string): CoreEvent {
+interface StoredEvent extends KubeObject {
+  readonly eventTime: string;
+  readonly series?: Series | undefined;
+}
+
+function eventOf(about: KubeObject, note: EventNote, component: string): StoredEvent {
   const { name, namespace = 'default', uid = '', resourceVersion } = about.metadata;
-  const message = note.message.length > MAX_MESSAGE ? `${note.message.slice(0, MAX_MESSAGE - 3)}...` : note.message;
-  const hash = createHash('sha256').update([uid, note.type, note.reason, message].join('\n')).digest('hex').slice(0, 16);
-  const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+  const text = note.message.length > MAX_MESSAGE ? `${note.message.slice(0, MAX_MESSAGE - 3)}...` : note.message;
+  const hash = createHash('sha256').update([uid, note.type, note.reason, text].join('\n')).digest('hex').slice(0, 16);
+  const fields = { type: note.type, reason: note.reason, note: text, action: 'Reconcile', reportingController: component, reportingInstance: hostname() };
   return {
-    apiVersion: 'v1', kind: 'Event',
-    metadata: { name: `${name}.${hash}`, namespace },
-    ...{ involvedObject: { apiVersion: about.apiVersion, kind: about.kind, name, namespace, uid, resourceVersion } },
-    ...{ type: note.type, reason: note.reason, message, source: { component }, reportingComponent: component, reportingInstance: '', firstTimestamp: now },
-    count: 1, lastTimestamp: now,
+    apiVersion: EVENTS.apiVersion, kind: EVENTS.kind, metadata: { name: `${name}.${hash}`, namespace }, eventTime: microTime(), ...fields,
+    ...{ regarding: { apiVersion: about.apiVersion, kind: about.kind, name, namespace, uid, resourceVersion } },
   };
 }
 
+/** metav1.MicroTime: six digits of a second. */
+function microTime(): string {
+  return new Date().toISOString().replace('Z', '000Z');
+}
+
 /** Creates the event, or raises the count of the same event; its name is a hash, so a restarted operator finds it again. */
-async function write(client: KubeClient, seen: Map<string, Seen>, event: CoreEvent): Promise<void> {
+async function write(client: KubeClient, seen: Map<string, Seen>, event: StoredEvent): Promise<void> {
   const { name, namespace } = event.metadata;
   const known = seen.get(name);
   if (known !== undefined && (await raise(client, event, known.count + 1))) {
@@ -87,18 +96,19 @@ async function write(client: KubeClient, seen: Map<string, Seen>, event: CoreEve
     remember(seen, name, { count: 1 });
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
-    const found = await client.request<{ count?: number }>('GET', pathOf(EVENTS, { namespace, name }));
-    const count = (found.count ?? 1) + 1;
+    const found = await get<StoredEvent>(client, EVENTS, event.metadata);
+    const count = (found?.series?.count ?? 1) + 1;
     await raise(client, event, count);
     remember(seen, name, { count });
   }
 }
 
 /** False when the event is there no more (the API server drops events after an hour). */
-async function raise(client: KubeClient, event: CoreEvent, count: number): Promise<boolean> {
+async function raise(client: KubeClient, event: StoredEvent, count: number): Promise<boolean> {
   const { name, namespace } = event.metadata;
+  const series: Series = { count, lastObservedTime: event.eventTime };
   try {
-    await client.request('PATCH', pathOf(EVENTS, { namespace, name }), { body: { count, lastTimestamp: event.lastTimestamp }, contentType: 'application/merge-patch+json' });
+    await client.request('PATCH', pathOf(EVENTS, { namespace, name }), { body: { series }, contentType: 'application/merge-patch+json' });
     return true;
   } catch (error) {
     if (isNotFound(error)) return false;

@@ -1,0 +1,51 @@
+// From flags and environment to one frozen configuration. A flag wins over its environment variable.
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(0).max(65535);
+
+const OPTIONS = {
+  'namespace': { env: 'POD_NAMESPACE', schema: z.string().min(1).default('polar-system'), help: 'namespace of the operator' },
+  'bind-address': { env: 'POD_IP', schema: z.string().min(1).default('127.0.0.1'), help: 'address to listen on' },
+  'ingest-port': { env: 'POLAR_INGEST_PORT', schema: port.default(9443), help: 'port of the gRPC endpoint trainers report to' },
+  'ingest-address': { env: 'POLAR_INGEST_ADDRESS', schema: z.string().optional(), help: 'host:port trainers report to; polar-ingest.<namespace>.svc:9443 unless told, "none" turns reports off' },
+  'report-interval': { env: 'POLAR_REPORT_INTERVAL', schema: z.coerce.number().int().min(1).max(3600).default(2), help: 'seconds between a trainer\'s reports' },
+  'metrics-port': { env: 'POLAR_METRICS_PORT', schema: port.default(8080), help: 'port of /metrics' },
+  'health-port': { env: 'POLAR_HEALTH_PORT', schema: port.default(8081), help: 'port of /healthz and /readyz' },
+  'trainer-image': { env: 'POLAR_TRAINER_IMAGE', schema: z.string().min(1).default('polar.training/trainer:dev'), help: 'image of runs that name none' },
+  'workers': { env: 'POLAR_WORKERS', schema: z.coerce.number().int().min(1).max(256).default(4), help: 'runs of a kind reconciled at once' },
+  'log-level': { env: 'POLAR_LOG_LEVEL', schema: z.enum(['debug', 'info', 'warn', 'error']).default('info'), help: 'least level that is logged' },
+} as const;
+
+type OptionName = keyof typeof OPTIONS;
+
+const NAMES = Object.keys(OPTIONS) as OptionName[];
+const schema = z.object(Object.fromEntries(NAMES.map((name) => [name, OPTIONS[name].schema])) as { [N in OptionName]: (typeof OPTIONS)[N]['schema'] });
+
+type Parsed = z.infer<typeof schema>;
+
+export type Config = Readonly<Parsed> & { readonly ingestAddress: string | undefined };
+
+/** The text of `--help`. */
+export function usage(): string {
+  const lines = NAMES.map((name) => `  --${name.padEnd(18)}${OPTIONS[name].help} (${OPTIONS[name].env})`);
+  return ['Usage: main.ts [options]', '', 'Trains POLAR reward models: reconciles PolarPretrain and PolarFinetune.', '', ...lines, `  --${'help'.padEnd(18)}this text`, ''].join('\n');
+}
+
+/** Undefined when help was asked for. Throws an Error that names the option, what was expected and what was got. */
+export function configFrom(args: readonly string[], env: NodeJS.ProcessEnv): Config | undefined {
+  const options = Object.fromEntries(NAMES.map((name) => [name, { type: 'string' as const }]));
+  const { values } = parseArgs({ args: [...args], options: { ...options, help: { type: 'boolean' } } });
+  if (values.help === true) return undefined;
+  const flags: Readonly<Record<string, unknown>> = values;
+  const given = Object.fromEntries(NAMES.map((name) => [name, flags[name] ?? nonEmpty(env[OPTIONS[name].env])]));
+  const result = schema.safeParse(given);
+  if (!result.success) throw new Error(result.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}, got ${JSON.stringify(given[String(issue.path[0])])}`).join('; '));
+  const config = result.data;
+  const ingestAddress = config['ingest-address'] ?? `polar-ingest.${config.namespace}.svc:9443`;
+  return Object.freeze({ ...config, ingestAddress: ingestAddress === 'none' ? undefined : ingestAddress });
+}
+
+function nonEmpty(value: string | undefined): string | undefined {
+  return value === '' ? undefined : value;
+}
