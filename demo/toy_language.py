@@ -30,8 +30,8 @@ LINES_READ = 0.6  # share of the logbook that one policy is fitted to
 COUNT_WEIGHT = 0.3
 SCHOOLS = 3
 FAVOUR_STRENGTH = 0.25  # words a policy likes: the only trait that a bag of words sees
-ROLE_STRENGTH = 1.1  # words it likes as subject rather than object
-HABIT_STRENGTH = 1.4  # themes it lets follow each other
+ROLE_STRENGTH = 1.6  # words it likes as subject rather than object
+HABIT_STRENGTH = 1.8  # themes it lets follow each other
 COHERENCE_STRENGTH = 1.2  # themes it lets follow themselves
 
 
@@ -163,14 +163,14 @@ def _schools(language: Language, rng: np.random.Generator) -> Schools:
 
 def _policy(language: Language, schools: Schools, mixture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     unigram = _own_unigram(language, schools, mixture)
-    tilt = np.tensordot(mixture, schools.pair, axes=1)
+    tilt = np.exp(np.tensordot(mixture, schools.pair, axes=1))
     counts = _read_pairs(language, rng)
     following = np.zeros_like(tilt)
     for before, after in zip(*np.nonzero(language.grammar), strict=True):
         rows, columns = language.block(int(before)), language.block(int(after))
         block = np.ix_(rows, columns)
         expected = np.outer(unigram[rows], unigram[columns])
-        joint = (expected + COUNT_WEIGHT * counts[block] / max(1.0, counts[block].sum())) * np.exp(tilt[block])
+        joint = (expected + COUNT_WEIGHT * counts[block] / max(1.0, counts[block].sum())) * tilt[block]
         balanced = _balance(joint, unigram[rows], unigram[columns])
         following[block] = language.grammar[before, after] * balanced / unigram[rows][:, None]
     return following
@@ -207,15 +207,20 @@ def _balance(joint: np.ndarray, row_sums: np.ndarray, column_sums: np.ndarray) -
 
 
 def cumulative(following: np.ndarray) -> np.ndarray:
-    """Cut to top-k 50 and top-p 0.9 (temperature 1.0); returns integer cumulative tables [..., S, S]."""
-    order = np.argsort(-following, axis=-1, kind="stable")
+    """What is sampled from: integer cumulative tables [..., S, S] of the cut probabilities."""
+    sums = np.cumsum(_cut(following), axis=-1)
+    return np.round(RESOLUTION * sums / sums[..., -1:]).astype(np.int32)
+
+
+def _cut(following: np.ndarray) -> np.ndarray:
+    """Cut to top-k 50 and top-p 0.9 at temperature 1.0; rows no longer sum to one."""
+    order = np.argsort(-np.round(following, 9), axis=-1, kind="stable")
     ranked = np.take_along_axis(following, order, axis=-1)
     before = np.cumsum(ranked, axis=-1) - ranked
-    kept = np.where((np.arange(ranked.shape[-1]) < TOP_K) & (before < TOP_P), ranked, 0.0)
+    kept = np.where((np.arange(ranked.shape[-1]) < TOP_K) & (np.round(before, 9) < TOP_P), ranked, 0.0)
     cut = np.zeros_like(following)
     np.put_along_axis(cut, order, kept, axis=-1)
-    sums = np.cumsum(cut, axis=-1)
-    return np.round(RESOLUTION * sums / sums[..., -1:]).astype(np.int32)
+    return cut
 
 
 def sample(table: np.ndarray, start: np.ndarray, steps: int, rng: np.random.Generator) -> np.ndarray:
