@@ -1,7 +1,7 @@
 // Ends the embedded cluster and removes its data. Only processes that are certainly the cluster's are ended.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { withLock } from './lock.ts';
 import { clusterPaths } from './paths.ts';
 import type { ClusterPaths } from './paths.ts';
@@ -66,7 +66,6 @@ const stopSupervisor = async (paths: ClusterPaths): Promise<void> => {
 /** Stops everything of the cluster in `dir` and removes the folder; false when there was nothing. Built programs stay. */
 export const down = async (dir: string): Promise<boolean> => {
   const paths = clusterPaths(dir);
-  mkdirSync(dirname(paths.dir), { recursive: true });
   return withLock(`${paths.dir}.lock`, `another "up" or "down" of ${paths.dir}`, async () => {
     if (!existsSync(paths.dir) && processesOfCluster(paths.dir).length === 0) return false;
     await stopSupervisor(paths);

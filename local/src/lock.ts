@@ -1,5 +1,6 @@
 // A lock between processes. A lock whose holder died counts as free.
-import { closeSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identify, isAlive } from './process.ts';
 import type { ProcessId } from './process.ts';
@@ -40,6 +41,7 @@ const breakStale = (file: string): void => {
 
 /** Runs `task` while holding the lock `file`; `holder` names, for people, what is waited for. */
 export const withLock = async <T>(file: string, holder: string, task: () => Promise<T>): Promise<T> => {
+  mkdirSync(dirname(file), { recursive: true });
   let done: (() => void) | undefined;
   let unreadable = 0;
   while (!tryLock(file)) {

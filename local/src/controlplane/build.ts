@@ -49,6 +49,7 @@ export const isBuilt = (name: ProgramName): boolean =>
 const explain = (name: ProgramName, output: string): string => {
   const tail = output.trim().split('\n').slice(-15).join('\n');
   const offline = /dial tcp|no such host|lookup .* on|i\/o timeout|connection refused|TLS handshake/.test(output);
+  if (/invalid go version|requires go|unknown directive/.test(output)) return `go build of ${name} failed:\n${tail}\nGo 1.21 or newer is needed; it fetches the exact release by itself.`;
   const hint = offline
     ? 'The Go modules could not be downloaded: connect once, set GOPROXY to a proxy you can reach, or set KUBEBUILDER_ASSETS to a folder with the programs.'
     : 'Its last lines are above. KUBEBUILDER_ASSETS may name a folder with ready programs instead.';
