@@ -1,1 +1,1 @@
-"""Trainer for POLAR reward models (Policy Discriminative Learning, arXiv 2507.05197): programs pretrain, finetune, score."""
+"""Trainer for POLAR reward models (Policy Discriminative Learning, arXiv 2507.05197)."""

@@ -164,7 +164,7 @@ class Budget:
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class Optimizer:
-    """AdamW and its schedule. One group is a reference with its positive and negatives; batches count groups of all workers."""
+    """AdamW and its schedule. A group is a reference with its candidates; batches count the groups of all workers."""
 
     learning_rate: float
     batch_triplets: int

@@ -108,7 +108,7 @@ def read_trajectories(path: str | Path, wrapper: Wrapper) -> Trajectories:
 
 
 def read_preferences(path: str | Path, wrapper: Wrapper) -> Preferences:
-    """Rows {prompt_id?, prompt, reference, chosen, rejected, wrapper?}. DataError names file, line, key, expected and got."""
+    """Rows {prompt_id?, prompt, reference, chosen, rejected, wrapper?}. DataError names file, line, key and values."""
     parts = ("reference", "chosen", "rejected")
     rows, prompts = _read(Path(path), ("prompt", *parts), ())
     if not rows:

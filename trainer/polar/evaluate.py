@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class PairSet:
-    """Fixed pairs: a reference, its positive and one negative each. At most one pair per eligible held-out reference."""
+    """Fixed pairs: a reference, its positive and one negative. At most one pair per eligible held-out reference."""
 
     def __init__(self, corpus: Corpus, source: GroupSource, most_pairs: int) -> None:
         self.corpus = corpus
@@ -57,7 +57,7 @@ class PairSet:
 
 @torch.no_grad()
 def pair_margins(model: RewardModel, corpus: Corpus, groups: Groups, dist: Dist) -> Floats:
-    """Score of the positive minus that of the first negative, per group. Collective; leaves the model in training mode."""
+    """Score of the positive minus that of the first negative, per group. Collective; ends in training mode."""
     out = torch.zeros(len(groups), dtype=torch.float64)
     own = np.arange(dist.rank, len(groups), dist.world_size)
     model.eval()

@@ -1,4 +1,4 @@
-"""The objective: Bradley-Terry over the candidates of one reference (paper Eq. 7 for pre-training, Eq. 8 for fine-tuning)."""
+"""The objective: Bradley-Terry over the candidates of one reference (paper Eq. 7, and Eq. 8 for fine-tuning)."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,6 +16,6 @@ def group_losses(scores_GC: Tensor) -> Tensor:
 
 
 def ranked_right(scores_GC: Tensor) -> Tensor:
-    """Share of each group's negatives scored below its positive, a tie counting one half: [G]. For reading, not training."""
+    """Share of each group's negatives scored below its positive, a tie counting one half: [G]. Not for training."""
     margin = margins(scores_GC)
     return ((margin > 0).float() + 0.5 * (margin == 0).float()).mean(dim=1)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from polar.config import Architecture
 
 NORM_EPS = 1e-5
-INIT_STD = 0.02
+EMBEDDING_STD = 0.02
 
 
 class RMSNorm(nn.Module):
@@ -157,14 +157,17 @@ class ModelSize:
 
 
 def build(arch: Architecture, vocab_size: int, dropout: float, seed: int) -> RewardModel:
-    """A model with seeded random weights and a zero head, as the official code starts its head."""
+    """A model with seeded random weights and a zero head, as the official code starts its head.
+
+    Matrices have standard deviation 1 / sqrt(fan in): 0.02 for a large model, more for a small one, which would
+    otherwise hardly see what its attention gathers beside each token's own embedding.
+    """
     generator = torch.Generator().manual_seed(seed)
     model = RewardModel(arch, vocab_size, dropout)
-    residual_std = INIT_STD / math.sqrt(2 * arch.num_layers)
     for name, weight in model.named_parameters():
         if weight.ndim > 1:
-            into_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-            nn.init.normal_(weight, std=residual_std if into_residual else INIT_STD, generator=generator)
+            std = EMBEDDING_STD if "embed_tokens" in name else 1 / math.sqrt(weight.shape[1])
+            nn.init.normal_(weight, std=std, generator=generator)
     nn.init.zeros_(model.v_head.weight)
     return model
 

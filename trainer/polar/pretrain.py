@@ -20,7 +20,7 @@ from polar.evaluate import PairSet
 from polar.loop import Loop
 from polar.model import RewardModel, build, size_of
 from polar.optim import adamw
-from polar.pairs import Split, TrajectoryPairs, split_trajectories
+from polar.pairs import Split, split_trajectories
 from polar.progress import Progress, reporting
 from polar.sampling import Index
 from polar.state import Recorder, Start, TrainState, architecture_of, find_start, load_weights, restore
@@ -28,6 +28,7 @@ from polar.step import Stepper
 from polar.task import Task
 from polar.threads import use_available_cores
 from polar.tokenizer import TextEncoder, read_tokenizer, tokenizer_from_checkpoint, train_tokenizer
+from polar.trajectory_pairs import Draw, TrajectoryPairs
 from polar.warmstart import WarmStart
 
 TOKENIZER_CHARACTERS = 10_000_000  # a vocabulary is trained on a sample of at most twice this size
@@ -99,25 +100,25 @@ def make_encoder(config: RunConfig, start: Start, data: Trajectories, rows: Inde
 
 
 def make_task(config: RunConfig, data: Trajectories, split: Split, encoder: TextEncoder) -> Task:
-    """Training groups on training prompts and policies; validation pairs on held-out prompts, seen and unseen policies."""
+    """Training groups on training prompts and policies; validation pairs on held-out prompts."""
     options = config.data
     assert options.pairing and options.negatives_per_positive
     corpus = trajectory_corpus(data, encoder, options.limits())
 
-    def pairs(part: str, negatives: int, *, prompts: bool, policies: bool) -> TrajectoryPairs:
+    def pairs(part: str, *, negatives: int, prompts: bool, policies: bool) -> TrajectoryPairs:
         rows = split.rows(data, held_out_prompts=prompts, held_out_policies=policies)
         assert options.pairing
-        return TrajectoryPairs(data, rows, options.pairing, negatives, config.seed, f"{options.path}: {part}")
+        draw = Draw(pairing=options.pairing, negatives=negatives, seed=config.seed, squares=not prompts)
+        return TrajectoryPairs(data, rows, draw, f"{options.path}: {part}")
 
+    seen = pairs("validation on seen policies", negatives=1, prompts=True, policies=False)
     unseen = None
     if config.validation.held_out_policies:
-        unseen = pairs("validation on held-out policies", 1, prompts=True, policies=True)
+        unseen = pairs("validation on held-out policies", negatives=1, prompts=True, policies=True)
     return Task(
         corpus=corpus,
-        train=pairs("training", options.negatives_per_positive, prompts=False, policies=False),
-        seen=PairSet(
-            corpus, pairs("validation on seen policies", 1, prompts=True, policies=False), config.validation.pairs
-        ),
+        train=pairs("training", negatives=options.negatives_per_positive, prompts=False, policies=False),
+        seen=PairSet(corpus, seen, config.validation.pairs),
         unseen=PairSet(corpus, unseen, config.validation.pairs) if unseen else None,
         source=data.source,
         text_of=data.outputs.__getitem__,
@@ -134,7 +135,8 @@ def make_model(config: RunConfig, start: Start, encoder: TextEncoder) -> RewardM
         found, vocab_size = architecture_of(start.weights)
         if (found, vocab_size) != (arch, encoder.vocab_size):
             raise CheckpointError(
-                f"{start.weights.info.path}: expected {arch} with {encoder.vocab_size} tokens, got {found} with {vocab_size}"
+                f"{start.weights.info.path}: expected {arch} with {encoder.vocab_size} tokens, "
+                f"got {found} with {vocab_size}"
             )
         load_weights(model, start.weights)
     return model

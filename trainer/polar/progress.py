@@ -1,4 +1,4 @@
-"""What people see of a run: one line per logged step, the reporter's messages, and the summary for the termination message."""
+"""What people see of a run: a line per logged step, the reporter's messages, the termination message's summary."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Rows of training data from files: .jsonl, .jsonl.gz, .parquet, or a folder of those. Checks nothing but that rows parse."""
+"""Rows of training data from .jsonl, .jsonl.gz or .parquet files, or a folder of those. Checks only that rows parse."""
 
 import gzip
 import json
@@ -52,7 +52,7 @@ class Problems:
 
 
 def read_rows(path: Path, problems: Problems) -> Iterator[Row]:
-    """All rows of a file or folder, in name order. Rows that do not parse go to `problems`; DataError for unusable files."""
+    """All rows of a file or folder, by file name. Rows that do not parse go to `problems`; DataError for a bad file."""
     for file in list_files(path):
         try:
             yield from _read_parquet(file) if file.suffix == ".parquet" else _read_lines(file, problems)

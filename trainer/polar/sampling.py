@@ -32,7 +32,7 @@ def draw_below(key: int, counter: Index, lane: int, bound: Index) -> Index:
 
 
 class EpochOrder:
-    """Items 0..n-1 in a new seeded order every epoch: position `index` of an endless stream, each item once per epoch."""
+    """An endless stream of the items 0..n-1: each once per epoch, every epoch in a new seeded order."""
 
     def __init__(self, size: int, key: int) -> None:
         self.size, self._key = size, key

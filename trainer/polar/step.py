@@ -36,7 +36,7 @@ class StepResult:
 
 
 class Stepper:
-    """What a step needs besides its batch. With more than one rank the gradients are averaged by DistributedDataParallel."""
+    """What a step needs besides its batch. DistributedDataParallel averages the gradients of several ranks."""
 
     def __init__(self, model: RewardModel, optimizer: AdamW, options: Optimizer, corpus: Corpus, dist: Dist) -> None:
         self.model, self.optimizer, self.options = model, optimizer, options
@@ -44,7 +44,7 @@ class Stepper:
         self.net = parallel(model, dist)
 
     def step(self, groups: Groups, learning_rate: float) -> StepResult:
-        """Train on one batch. Collective. Raises FloatingPointError with the bad groups' places when a loss is not finite."""
+        """Train on one batch. Collective. Raises BadGroups when a loss or the gradient is not finite."""
         started = time.monotonic()
         tokens = self.corpus.count_tokens(groups)
         own = np.argsort(-tokens, kind="stable")[self.dist.rank :: self.dist.world_size]
@@ -71,7 +71,7 @@ class Stepper:
         )
 
     def _gradients(self, own: Groups, total: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """Accumulate this rank's part of the mean gradient; returns per-group losses and accuracies, and tokens computed."""
+        """This rank's part of the mean gradient; returns losses and accuracies by group, and the tokens computed."""
         losses, right = np.zeros(len(own)), np.zeros(len(own))
         computed = 0
         batches = list(micro_batches(self.corpus, own, MICRO_BATCH_TOKENS[self.dist.device.type]))

@@ -66,7 +66,7 @@ class TextEncoder:
 
 
 def head(text: str, characters: int) -> str:
-    """The beginning of a text, about `characters` long, cut before white space that follows a word: no token spans that."""
+    """The beginning of a text, about `characters` long, cut where white space follows a word: no token spans that."""
     if len(text) <= characters:
         return text
     cut = WORD_END.search(text, characters)
@@ -89,7 +89,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> TextEncoder:
 
 
 def read_tokenizer(path: Path) -> TextEncoder:
-    """The tokenizer in a Hugging Face folder or tokenizer.json file. ConfigError when it is missing or lacks a token."""
+    """The tokenizer in a Hugging Face folder or file. ConfigError when it is missing or lacks a special token."""
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
         text = file.read_text(encoding="utf-8")

@@ -2,8 +2,9 @@
 
 Small models trained from random weights stay on a plateau at loss 0.693, because only the interaction of reference and
 candidate carries signal. Told apart one by one first, policies become features that pre-training can compare. Every
-token of a trajectory predicts its policy, in sequences of the form that pre-training uses (two unrelated trajectories).
-The classification head is dropped afterwards.
+token of a trajectory predicts its policy, in sequences of the form that pre-training uses (two unrelated trajectories),
+and every token of the second predicts the first one's policy as well, by a head of its own: what pre-training compares
+is then in one place. Both heads are dropped afterwards.
 """
 
 from collections.abc import Iterator
@@ -32,25 +33,31 @@ IGNORED = -100
 
 
 class PolicyClassifier(nn.Module):
-    """The reward model's backbone with a policy head on the final hidden state of every token."""
+    """The reward model's backbone with two policy heads on the final hidden states: own policy, reference's policy."""
 
     def __init__(self, model: RewardModel, policies: int) -> None:
         super().__init__()
         self.backbone = model.model
-        self.head = nn.Linear(model.v_head.in_features, policies, bias=False)
-        nn.init.zeros_(self.head.weight)
+        self.own = nn.Linear(model.v_head.in_features, policies, bias=False)
+        self.reference = nn.Linear(model.v_head.in_features, policies, bias=False)
+        nn.init.zeros_(self.own.weight)
+        nn.init.zeros_(self.reference.weight)
 
-    def forward(self, ids_BT: Tensor, labels_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy summed over the labelled tokens, and how many of them were told right."""
-        labelled = labels_BT != IGNORED
-        logits = self.head(self.backbone(ids_BT)[labelled]).float()
-        labels = labels_BT[labelled]
-        return F.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(dim=-1) == labels).sum()
+    def forward(self, ids_BT: Tensor, labels_BT2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Cross-entropies summed over the labelled tokens of each head, and how many own policies were told right."""
+        hidden = self.backbone(ids_BT)
+        losses, right = [], []
+        for head, labels_BT in zip((self.own, self.reference), labels_BT2.unbind(dim=-1), strict=True):
+            labelled = labels_BT != IGNORED
+            logits, labels = head(hidden[labelled]).float(), labels_BT[labelled]
+            losses.append(F.cross_entropy(logits, labels, reduction="sum"))
+            right.append((logits.argmax(dim=-1) == labels).sum())
+        return losses[0], losses[1], right[0]
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class WarmStep:
-    """Means over the labelled tokens of one step's batch, all ranks; `computed_tokens` counts those of the step."""
+    """How well own policies were told in one step: means over the labelled tokens of all ranks."""
 
     step: int
     loss: float
@@ -87,14 +94,16 @@ class WarmStart:
     def _step(self, optimizer: AdamW, groups: Groups, options: Optimizer, step: int) -> WarmStep:
         own = groups.take(np.arange(self._dist.rank, len(groups), self._dist.world_size))
         lengths = np.diff(self._corpus.responses.offsets)
-        labelled = int((lengths[groups.reference] + lengths[groups.candidates[:, 0]] + 2).sum())
+        first, second = lengths[groups.reference] + 1, lengths[groups.candidates[:, 0]] + 1
+        labelled, carried = int((first + second).sum()), int(second.sum())
         sums = {"loss": 0.0, "right": 0.0, "computed": 0.0}
         batches = list(self._batches(own))
         for number, (ids, labels) in enumerate(batches, start=1):
             with synchronised(self._net, last=number == len(batches)):
-                loss, right = self._net(ids.to(self._dist.device), labels.to(self._dist.device))
-                (loss * (self._dist.world_size / labelled)).backward()
-            sums["loss"] += float(loss.detach())
+                own_loss, carried_loss, right = self._net(ids.to(self._dist.device), labels.to(self._dist.device))
+                mean = own_loss / labelled + carried_loss / carried
+                (mean * self._dist.world_size).backward()
+            sums["loss"] += float(own_loss.detach())
             sums["right"] += float(right)
             sums["computed"] += float(ids.numel())
         sums = self._dist.sum(sums)
@@ -117,16 +126,17 @@ class WarmStart:
             width = len(sequences[order[0]])
             chosen, order = order[: max(1, most // width)], order[max(1, most // width) :]
             ids = torch.full((len(chosen), width), self._corpus.ids.pad, dtype=torch.int64)
-            labels = torch.full((len(chosen), width), IGNORED, dtype=torch.int64)
+            labels = torch.full((len(chosen), width, 2), IGNORED, dtype=torch.int64)
             for place, row in enumerate(chosen):
                 ids[place, : len(sequences[row])] = torch.from_numpy(sequences[row])
                 self._mark(labels[place], sequences[row], groups, row)
             yield ids, labels
 
     def _mark(self, labels: Tensor, sequence: Ids, groups: Groups, row: int) -> None:
-        """Label both responses, each with the special token after it."""
+        """Label both responses, each with the special token after it [T, 2]."""
         separator = int(np.flatnonzero(sequence == self._corpus.ids.separator)[0])
-        ends = ((groups.reference[row], separator), (groups.candidates[row, 0], len(sequence) - 1))
-        for response, end in ends:
+        reference, candidate = groups.reference[row], groups.candidates[row, 0]
+        for response, end in ((reference, separator), (candidate, len(sequence) - 1)):
             start = end - len(self._corpus.responses[response])
-            labels[start : end + 1] = int(self._label[response])
+            labels[start : end + 1, 0] = int(self._label[response])
+        labels[start : end + 1, 1] = int(self._label[reference])
