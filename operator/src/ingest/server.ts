@@ -111,7 +111,8 @@ function servingCertificate(first: Certificate): { credentials: ServerCredential
     removeCaCertificateListener: () => undefined,
     addIdentityCertificateListener: (listener) => {
       listeners.add(listener);
-      listener(updateOf(current));
+      // Not at once: the server does not yet listen to the credentials that listen to this.
+      process.nextTick(() => listener(updateOf(current)));
     },
     removeIdentityCertificateListener: (listener) => listeners.delete(listener),
   };
