@@ -1,0 +1,234 @@
+// What ingest meets in a cluster, for its tests: runs, Jobs, pods with real bound tokens, and a trainer's end of the stream.
+import { create } from '@bufbuild/protobuf';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { Metadata, credentials, makeGenericClientConstructor, status } from '@grpc/grpc-js';
+import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
+import { KubeConfig } from '@kubernetes/client-node';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Registry } from 'prom-client';
+import { API_VERSION, LABEL_ATTEMPT, LABEL_COMPLETION_INDEX, LABEL_KIND, LABEL_RUN_UID, MANAGER_OPERATOR, TOKEN_AUDIENCE } from '../../operator/src/api/labels.ts';
+import type { RunStatus } from '../../operator/src/api/status.ts';
+import { ReportRequestSchema } from '../../operator/src/gen/telemetry_pb.js';
+import type { ReportRequest, ReportResponse } from '../../operator/src/gen/telemetry_pb.js';
+import { startIngest } from '../../operator/src/ingest/server.ts';
+import type { Ingest } from '../../operator/src/ingest/server.ts';
+import { telemetryService } from '../../operator/src/ingest/service.ts';
+import type { Pod } from '../../operator/src/ingest/chain.ts';
+import type { Run } from '../../operator/src/ingest/runs.ts';
+import { clientFor } from '../../operator/src/runtime/client.ts';
+import type { KubeClient } from '../../operator/src/runtime/client.ts';
+import { waitForCaches } from '../../operator/src/runtime/controller.ts';
+import type { Log } from '../../operator/src/runtime/log.ts';
+import { pathOf } from '../../operator/src/runtime/object.ts';
+import type { KubeObject, Resource } from '../../operator/src/runtime/object.ts';
+import { Reflector } from '../../operator/src/runtime/reflector.ts';
+import { applyStatus, create as post } from '../../operator/src/runtime/verbs.ts';
+import { GOOD_PRETRAIN } from './badManifests.ts';
+import type { TestCluster } from './cluster.ts';
+
+const resource = (apiVersion: string, kind: string, plural: string): Resource => ({ apiVersion, kind, plural, namespaced: true });
+export const PRETRAINS = resource(API_VERSION, 'PolarPretrain', 'polarpretrains');
+export const FINETUNES = resource(API_VERSION, 'PolarFinetune', 'polarfinetunes');
+export const JOBS = resource('batch/v1', 'Job', 'jobs');
+export const PODS = resource('v1', 'Pod', 'pods');
+export const SERVICE_ACCOUNTS = resource('v1', 'ServiceAccount', 'serviceaccounts');
+
+type Stored = KubeObject & { readonly metadata: { readonly uid: string; readonly resourceVersion: string } };
+export type StoredRun = Stored & { readonly status?: RunStatus };
+
+const quiet = (): undefined => undefined;
+const silent: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet, child: () => silent };
+
+/** A client that may do what the operator may do, and no more: the service account of the operator's manifest. */
+export async function operatorClient(cluster: TestCluster, admin: KubeClient): Promise<KubeClient> {
+  const path = pathOf(SERVICE_ACCOUNTS, { namespace: 'polar-system', name: 'polar-operator', subresource: 'token' });
+  const { status: { token } } = await admin.request<{ status: { token: string } }>('POST', path, { body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } } });
+  const config = new KubeConfig();
+  config.loadFromClusterAndUser(cluster.adminConfig.getCurrentCluster() as NonNullable<ReturnType<KubeConfig['getCurrentCluster']>>, { name: 'polar-operator', token });
+  return clientFor(config);
+}
+
+/** A replica of the operator's ingest with caches of its own. */
+export interface Replica extends Ingest {
+  readonly registry: Registry;
+  /** Value of a counter or gauge; 0 when it was never set. */
+  metric(name: string, labels?: Record<string, string>): Promise<number>;
+}
+
+export async function aReplica(client: KubeClient): Promise<Replica> {
+  const stop = new AbortController();
+  const reflect = <T extends KubeObject>(of: Resource): Reflector<T> => {
+    const reflector = new Reflector<T>({ client, resource: of, log: silent });
+    void reflector.run(stop.signal);
+    return reflector;
+  };
+  const [pretrains, finetunes, pods] = [reflect<Run>(PRETRAINS), reflect<Run>(FINETUNES), reflect<Pod>(PODS)];
+  await waitForCaches([pretrains, finetunes, pods], 20_000, stop.signal);
+  const registry = new Registry();
+  const ingest = await startIngest({
+    client, pods, log: silent, registry, config: { host: '127.0.0.1', port: 0, namespace: 'polar-system', minWriteIntervalMs: 50 },
+    runs: [pretrains, finetunes],
+  });
+  return {
+    ...ingest, registry,
+    metric: async (name, labels = {}) => {
+      const values = (await registry.getSingleMetric(name)?.get())?.values ?? [];
+      return values.filter((value) => Object.entries(labels).every(([key, want]) => value.labels[key] === want)).reduce((sum, { value }) => sum + value, 0);
+    },
+    close: async () => {
+      stop.abort();
+      await ingest.close();
+    },
+  };
+}
+
+/** Makes the objects of a namespace the way users, the operator and the Job controller would. */
+export class World {
+  readonly client: KubeClient;
+  readonly namespace: string;
+
+  constructor(client: KubeClient, namespace: string) {
+    this.client = client;
+    this.namespace = namespace;
+  }
+
+  /** A run at attempt 1. */
+  async run(name: string): Promise<StoredRun> {
+    await this.client.request('POST', pathOf(PRETRAINS, this), { body: { ...GOOD_PRETRAIN, metadata: { name, namespace: this.namespace } } });
+    return this.operatorStatus(name, { attempt: 1, checkpointDirectoryUri: `pvc://runs/${this.namespace}/${name}` });
+  }
+
+  /** Writes a status as the reconciling half of the operator does. */
+  operatorStatus(name: string, runStatus: RunStatus): Promise<StoredRun> {
+    const body = { apiVersion: API_VERSION, kind: 'PolarPretrain', metadata: { name, namespace: this.namespace }, status: runStatus };
+    return applyStatus<StoredRun>(this.client, PRETRAINS, body as StoredRun, { fieldManager: MANAGER_OPERATOR });
+  }
+
+  read(name: string): Promise<StoredRun> {
+    return this.client.request('GET', pathOf(PRETRAINS, { namespace: this.namespace, name }));
+  }
+
+  job(run: StoredRun, attempt = 1, owner: object = { apiVersion: API_VERSION, kind: 'PolarPretrain', name: run.metadata.name, uid: run.metadata.uid, controller: true }): Promise<Stored> {
+    const template = { spec: { restartPolicy: 'Never', containers: [{ name: 'trainer', image: 'none' }] } };
+    const labels = { [LABEL_KIND]: 'PolarPretrain', [LABEL_RUN_UID]: run.metadata.uid, [LABEL_ATTEMPT]: String(attempt) };
+    const body = { ...this.#object(JOBS, `${run.metadata.name}-${attempt}`), spec: { template } };
+    return post(this.client, JOBS, { ...body, metadata: { ...body.metadata, labels, ownerReferences: [owner] } } as unknown as Stored);
+  }
+
+  /** A pod of a Job, or of nothing. */
+  pod(name: string, job: Stored | undefined, index = 0): Promise<Stored> {
+    const ownerReferences = job === undefined ? [] : [{ apiVersion: 'batch/v1', kind: 'Job', name: job.metadata.name, uid: job.metadata.uid, controller: true }];
+    const labels = { ...job?.metadata.labels, [LABEL_COMPLETION_INDEX]: String(index) };
+    const spec = { serviceAccountName: 'default', automountServiceAccountToken: false, containers: [{ name: 'trainer', image: 'none' }] };
+    const body = { ...this.#object(PODS, name), spec };
+    return post(this.client, PODS, { ...body, metadata: { ...body.metadata, labels, ownerReferences } } as unknown as Stored);
+  }
+
+  /** A token of the default service account, bound to a pod as the kubelet asks for it, or to nothing. */
+  async token(pod: Stored | undefined, audience = TOKEN_AUDIENCE): Promise<string> {
+    const boundObjectRef = pod === undefined ? undefined : { apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name, uid: pod.metadata.uid };
+    const answer = await this.client.request<{ status: { token: string } }>('POST', pathOf(SERVICE_ACCOUNTS, { namespace: this.namespace, name: 'default', subresource: 'token' }), {
+      body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { audiences: [audience], expirationSeconds: 600, boundObjectRef } },
+    });
+    return answer.status.token;
+  }
+
+  /** What a kubelet writes when the trainer's container has ended. */
+  async endPod(pod: Stored, message: string, exitCode = 0): Promise<void> {
+    const terminated = { exitCode, reason: exitCode === 0 ? 'Completed' : 'Error', message };
+    const containerStatuses = [{ name: 'trainer', image: 'none', imageID: '', ready: false, restartCount: 0, state: { terminated } }];
+    await this.client.request('PATCH', pathOf(PODS, { namespace: this.namespace, name: pod.metadata.name, subresource: 'status' }), {
+      contentType: 'application/merge-patch+json', body: { status: { phase: exitCode === 0 ? 'Succeeded' : 'Failed', containerStatuses } },
+    });
+  }
+
+  /** A run with its Job, its worker 0 and that pod's token. */
+  async training(name: string): Promise<{ run: StoredRun; job: Stored; pod: Stored; token: string }> {
+    const run = await this.run(name);
+    const job = await this.job(run);
+    const pod = await this.pod(`${name}-1-0`, job);
+    return { run, job, pod, token: await this.token(pod) };
+  }
+
+  #object(of: Resource, name: string): KubeObject {
+    return { apiVersion: of.apiVersion, kind: of.kind, metadata: { name, namespace: this.namespace } };
+  }
+}
+
+const TelemetryClient = makeGenericClientConstructor(telemetryService, 'Telemetry');
+
+const open = new Set<() => void>();
+
+/** Closes the connections that failed tests left open. */
+export function closeTrainers(): void {
+  for (const close of open) close();
+}
+
+/** A trainer's end of a stream. */
+export class Trainer {
+  readonly responses: ReportResponse[] = [];
+  /** The status the server ended the stream with. */
+  readonly ended: Promise<StatusObject>;
+  readonly #stream: ClientDuplexStream<ReportRequest, ReportResponse>;
+  readonly #close: () => void;
+
+  constructor(ingest: { readonly port: number; readonly caPem: string }, authorization: string | undefined) {
+    const client = new TelemetryClient(`localhost:${ingest.port}`, credentials.createSsl(Buffer.from(ingest.caPem)));
+    const metadata = new Metadata();
+    if (authorization !== undefined) metadata.set('authorization', authorization);
+    const report = client['report'] as unknown as (metadata: Metadata) => ClientDuplexStream<ReportRequest, ReportResponse>;
+    this.#stream = report.call(client, metadata);
+    this.#stream.on('data', (response: ReportResponse) => this.responses.push(response));
+    this.ended = new Promise((resolve) => {
+      this.#stream.on('status', resolve);
+      this.#stream.on('error', () => undefined);
+    });
+    this.#close = () => {
+      open.delete(this.#close);
+      client.close();
+    };
+    open.add(this.#close);
+  }
+
+  send(fields: MessageInitShape<typeof ReportRequestSchema>): void {
+    this.#stream.write(create(ReportRequestSchema, fields));
+  }
+
+  /** The newest acknowledged number, -1 before the first response. */
+  get acked(): number {
+    return Number(this.responses.at(-1)?.ackedSeq ?? -1);
+  }
+
+  async untilAcked(seq: number): Promise<void> {
+    await eventually(`seq ${seq} is acknowledged`, () => this.acked >= seq);
+  }
+
+  /** Half-closes and waits for the server's status. */
+  async finish(): Promise<StatusObject> {
+    this.#stream.end();
+    const ended = await this.ended;
+    this.#close();
+    return ended;
+  }
+
+  /** As when the process dies. */
+  drop(): void {
+    this.#stream.cancel();
+    this.#close();
+  }
+
+  /** The gRPC status with which the server ends the stream, by name. */
+  async refusal(): Promise<{ code: string; details: string }> {
+    const { code, details } = await Promise.race([this.ended, sleep(20_000, undefined, { ref: false }).then(() => Promise.reject(new Error('the server did not end the stream')))]);
+    this.#close();
+    return { code: status[code] ?? String(code), details };
+  }
+}
+
+export async function eventually(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!(await isTrue())) {
+    if (Date.now() > deadline) throw new Error(`not within 20 s: ${what}`);
+    await sleep(20);
+  }
+}
