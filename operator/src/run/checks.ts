@@ -27,6 +27,8 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ['isUncreated', isUncreated],         // the attempt is in status: create it
 ];
 
+const REFUSAL_LOOK_MS = 5000;
+
 function isOver(s: Situation): Verdict | undefined {
   if (!s.isOver) return undefined;
   const leftovers = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
@@ -60,7 +62,8 @@ function failedForGood(s: Situation): Verdict | undefined {
 function isSuspended(s: Situation): Verdict | undefined {
   if (s.seen.run.spec?.spec.suspend !== true) return undefined;
   const actions = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
-  return { actions, progressing: waits('SuspendRequested', s.attempt === 0 ? 'not started: spec.suspend is true' : 'stopped: spec.suspend is true') };
+  const state = s.attempt === 0 ? 'not started' : s.livePods.length > 0 ? 'stopping' : 'stopped';
+  return { actions, progressing: waits('SuspendRequested', `${state}: spec.suspend is true`) };
 }
 
 function startsTooSlowly(s: Situation): Verdict | undefined {
@@ -75,8 +78,10 @@ function isRunning(s: Situation): Verdict | undefined {
   if (s.jobState !== 'active') return undefined;
   const actions = [...restoreAttempt(s), ...forgetOldAttempts(s)];
   if (s.hasStarted) return { actions, progressing: { status: 'True', reason: 'Training', message: `attempt ${s.attempt} runs on ${s.replicas} ${s.replicas === 1 ? 'worker' : 'workers'}` } };
+  // Why pods are missing is told by events of the Job, which are not watched.
+  const lookAgainMs = s.pods.length < s.replicas ? REFUSAL_LOOK_MS : Infinity;
   return {
-    actions, requeueAfterMs: Math.max(1000, startDeadline(s) - millisOf(s.seen.now)),
+    actions, requeueAfterMs: Math.min(lookAgainMs, Math.max(1000, startDeadline(s) - millisOf(s.seen.now))),
     progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt} is starting ${s.replicas} ${s.replicas === 1 ? 'worker' : 'workers'}` },
   };
 }

@@ -27,6 +27,9 @@ interface Claimed {
 
 const MAX_MESSAGE = 4096;
 
+/** Conditions that are derived also when the run is over; the others are then its record. */
+const LIVE = new Set<ConditionType>(['PodsReady', 'Stalled']);
+
 const DERIVE: Readonly<Record<ConditionType, (told: Told) => Claimed>> = { Accepted, PodsReady, Progressing, Stalled, Suspended, Complete, Failed };
 
 /** All conditions in their fixed order; lastTransitionTime moves only when status does. */
@@ -34,7 +37,7 @@ export function conditionsOf(told: Told): Condition[] {
   const { run, now } = told.s.seen;
   return CONDITIONS.map((type) => {
     const before = run.status.conditions?.find((condition) => condition.type === type);
-    const claimed = told.s.isOver && before !== undefined && type !== 'PodsReady' ? before : DERIVE[type](told);
+    const claimed = told.s.isOver && before !== undefined && !LIVE.has(type) ? before : DERIVE[type](told);
     const lastTransitionTime = before !== undefined && before.status === claimed.status ? before.lastTransitionTime : now;
     const { status, reason, message } = claimed;
     return { type, status, reason, message: message.slice(0, MAX_MESSAGE), lastTransitionTime, ...generationOf(run.metadata.generation) };

@@ -1,6 +1,7 @@
 // Events worth writing: what changed between the status that was and the status that is. Conditions stay the record.
 import type { Condition } from '../api/status.ts';
 import type { EventNote } from '../runtime/events.ts';
+import { isTrue } from './objects.ts';
 import type { Plan } from './plan.ts';
 import type { OwnStatus } from './status.ts';
 
@@ -14,7 +15,8 @@ function attemptNotes({ situation: s, verdict }: Plan, next: OwnStatus): readonl
   if (verdict.begins !== undefined && s.failure !== undefined) {
     notes.push({ type: 'Warning', reason: s.failure.reason, message: `attempt ${s.attempt} ended: ${s.failure.message}` });
   }
-  if (verdict.begins === 'free' && s.jobState === 'gone') notes.push({ type: 'Normal', reason: 'Interrupted', message: `attempt ${s.attempt} ended: its Job was deleted` });
+  const wasSuspended = isTrue(s.seen.run.status.conditions, 'Suspended') !== undefined;
+  if (verdict.begins === 'free' && s.jobState === 'gone' && !wasSuspended) notes.push({ type: 'Normal', reason: 'Interrupted', message: `attempt ${s.attempt} ended: its Job was deleted` });
   if (next.job !== undefined && next.job !== s.seen.run.status.job) notes.push({ type: 'Normal', reason: 'AttemptCreated', message: `attempt ${s.attempt} is Job "${next.job}"` });
   return notes;
 }

@@ -1,7 +1,5 @@
 // All reading: from a key to one deep-frozen value. Caches answer, except where a lagging cache could be mistaken for a fact.
 import { LABEL_RUN_UID } from '../api/labels.ts';
-import { finetuneSpec } from '../api/finetune.ts';
-import { pretrainSpec } from '../api/pretrain.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import { controllerOf, deepFreeze, splitKey } from '../runtime/object.ts';
 import type { KubeObject } from '../runtime/object.ts';
@@ -11,9 +9,10 @@ import type { Caches, StoredRun } from './caches.ts';
 import { claimsOf, initOf, mountsOf } from './mounts.ts';
 import { rfc3339 } from './instant.ts';
 import { attemptOf, childName } from './naming.ts';
+import { parseSpec } from './parseSpec.ts';
 import { JOBS, PODS, isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
-import type { Observed, Run, RunKind, RunSpec, Settings, Source } from './observed.ts';
+import type { Observed, Run, RunKind, Settings, Source } from './observed.ts';
 
 export interface ObserveDeps {
   readonly client: KubeClient;
@@ -47,13 +46,7 @@ export async function observe(deps: ObserveDeps, key: string): Promise<Observed 
 
 function runOf(kind: RunKind, stored: StoredRun): Run {
   const { namespace = '', uid = '' } = stored.metadata;
-  return { kind, metadata: { ...stored.metadata, namespace, uid }, status: stored.status ?? {}, ...parsed(kind, stored.spec) };
-}
-
-function parsed(kind: RunKind, spec: unknown): Pick<Run, 'spec' | 'specIssue'> {
-  const result = kind === 'PolarPretrain' ? pretrainSpec.safeParse(spec) : finetuneSpec.safeParse(spec);
-  if (result.success) return { spec: { kind, spec: result.data } as RunSpec };
-  return { specIssue: result.error.issues.map((issue) => `spec.${issue.path.join('.')}: ${issue.message}`).join('; ') };
+  return { kind, metadata: { ...stored.metadata, namespace, uid }, status: stored.status ?? {}, ...parseSpec(kind, stored.spec) };
 }
 
 function owned<T extends KubeObject>(run: Run, objects: readonly T[]): readonly T[] {

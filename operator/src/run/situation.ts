@@ -52,7 +52,7 @@ export function situationOf(seen: Observed): Situation {
     livePods: seen.pods.filter((pod) => !hasEnded(pod)),
     readyPods: pods.filter(isReady).length,
     hasStarted: pods.filter(hasStarted).length >= replicas,
-    obstacle: jobState === 'active' ? (obstacleOf(pods) ?? refusal(seen)) : undefined,
+    obstacle: jobState === 'active' && !isOver ? (obstacleOf(pods) ?? refusal(seen)) : undefined,
     failure: jobState === 'failed' && job !== undefined ? failureOf(job, pods) : undefined,
     objection: objectionTo(seen),
     isOver,
