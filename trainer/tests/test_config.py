@@ -1,0 +1,155 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from run_documents import finetune_document, pretrain_document
+
+from polar import config
+from polar.errors import ConfigError
+
+SCHEMA = Path(config.__file__).parent / "run_config.schema.json"
+HERE = Path("/data")
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    return pretrain_document(HERE / "out", HERE / "rows.jsonl", **changes)
+
+
+def error_of(doc: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(doc)
+    return str(caught.value)
+
+
+def test_reads_a_whole_document_with_decimals_as_numbers() -> None:
+    got = config.parse(document(optimizer__learningRate="2.5e-4"))
+    assert got.optimizer.learning_rate == 2.5e-4
+    assert got.model.architecture is not None
+    assert got.model.architecture.head_size() == 16
+    assert got.telemetry is None
+
+
+def test_reads_a_fine_tuning_document() -> None:
+    got = config.parse(finetune_document(HERE / "out", HERE / "rows.jsonl", HERE / "step-00000005"))
+    assert got.kind == "PolarFinetune"
+    assert got.model.init is not None
+    assert got.validation.held_out_policies == 0
+
+
+def test_the_generated_schema_accepts_what_the_trainer_accepts_and_has_the_same_keys() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    telemetry = {"address": "a:1", "tokenPath": "/t", "caPath": "/c", "intervalSeconds": 2}
+    warm = {"policyClassification": {"steps": 1, "batchTrajectories": 2, "learningRate": "0.1"}}
+    full = document(telemetry=telemetry, warmStart=warm)
+    full["model"]["init"] = {"path": "/c", "manifestSha256": "ab"}
+    for doc in (full, finetune_document(HERE, HERE, HERE)):
+        jsonschema.validate(doc, schema)
+        config.parse(doc)
+    assert _keys(schema) == _keys_of(config.RunConfig)
+
+
+def _keys(schema: dict[str, Any], path: str = "") -> set[str]:
+    found = set()
+    for key, part in schema.get("properties", {}).items():
+        found |= {f"{path}{key}"} | _keys(part, f"{path}{key}.")
+    return found
+
+
+def _keys_of(cls: Any, path: str = "") -> set[str]:
+    import dataclasses
+    import types
+    from typing import get_args, get_origin, get_type_hints
+
+    found = set()
+    for name, hint in get_type_hints(cls).items():
+        key = f"{path}{config_key(name)}"
+        found.add(key)
+        inner = next(h for h in get_args(hint) if h is not type(None)) if get_origin(hint) is types.UnionType else hint
+        if dataclasses.is_dataclass(inner):
+            found |= _keys_of(inner, f"{key}.")
+    return found
+
+
+def config_key(name: str) -> str:
+    from polar.config_reader import camel
+
+    return camel(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"optimizer__learningrate": "0.1"}, "optimizer.learningrate: unknown key, expected one of batchTriplets, beta1"),
+        ({"surprise": 1}, "surprise: unknown key"),
+        ({"model__architecture__depth": 3}, "model.architecture.depth: unknown key"),
+        ({"seed": None}, "seed: missing key"),
+        ({"optimizer__beta2": None}, "optimizer.beta2: missing key"),
+        ({"optimizer__learningRate": 0.001}, 'optimizer.learningRate: expected a decimal string such as "0.001", got 0.001'),
+        ({"optimizer__learningRate": "fast"}, 'optimizer.learningRate: expected a decimal string such as "0.001", got "fast"'),
+        ({"optimizer__learningRate": "nan"}, "optimizer.learningRate: expected a decimal string"),
+        ({"optimizer__learningRate": "0"}, "optimizer.learningRate: expected above 0 and at most 1, got 0.0"),
+        ({"optimizer__batchTriplets": True}, "optimizer.batchTriplets: expected a whole number, got true"),
+        ({"optimizer__batchTriplets": 1.5}, "optimizer.batchTriplets: expected a whole number, got 1.5"),
+        ({"optimizer__batchTriplets": 0}, "optimizer.batchTriplets: expected at least 1, got 0"),
+        ({"optimizer__schedule": "wsd"}, 'optimizer.schedule: expected cosine or constant, got "wsd"'),
+        ({"optimizer__beta1": "1"}, "optimizer.beta1: expected at least 0 and below 1, got 1.0"),
+        ({"optimizer__warmupPercent": 101}, "optimizer.warmupPercent: expected 0 to 100, got 101"),
+        ({"model": []}, "model: expected an object, got []"),
+        ({"model__architecture__hiddenSize": 30}, "model.architecture.hiddenSize: expected a multiple of 2 * numHeads = 4, got 30"),
+        ({"model__architecture__numKeyValueHeads": 3}, "model.architecture.numKeyValueHeads: expected a divisor of numHeads = 2"),
+        ({"model__architecture__numHeads": 0}, "model.architecture.numHeads: expected at least 1, got 0"),
+        ({"model__dropout": "0.95"}, "model.dropout: expected 0 to 0.9, got 0.95"),
+        ({"model__tokenizer": {}}, "model.tokenizer.vocabSize: expected exactly one of vocabSize and path, got neither"),
+        ({"model__tokenizer__path": "/t"}, "model.tokenizer.vocabSize: expected exactly one of vocabSize and path, got both"),
+        ({"model__tokenizer__vocabSize": 100}, "model.tokenizer.vocabSize: expected at least 300, got 100"),
+        ({"model__tokenizer": None}, "model.tokenizer: expected vocabSize or path"),
+        ({"model__architecture": None}, "model.architecture: expected the dimensions of the model, got none"),
+        ({"data__pairing": None}, "data.pairing: expected samePrompt or crossPrompt, got none"),
+        ({"data__pairing": "random"}, 'data.pairing: expected samePrompt or crossPrompt, got "random"'),
+        ({"data__maxLength": 47}, "data.maxLength: expected at least 2 * maxResponseLength + 8 = 48, got 47"),
+        ({"data__maxResponseLength": 3}, "data.maxResponseLength: expected at least 4, got 3"),
+        ({"data__negativesPerPositive": 0}, "data.negativesPerPositive: expected at least 1, got 0"),
+        ({"data__wrapper": "chat"}, 'data.wrapper: expected pretrain or sft, got "chat"'),
+        ({"budget": {}}, "budget.steps: expected exactly one of steps, tokens and epochs, got none"),
+        ({"budget__tokens": 5}, "budget.steps: expected exactly one of steps, tokens and epochs, got steps and tokens"),
+        ({"budget__steps": 0}, "budget.steps: expected at least 1, got 0"),
+        ({"validation__heldOutPolicies": 1}, "validation.heldOutPolicies: expected 0 or at least 2"),
+        ({"validation__heldOutPromptPercent": 0}, "validation.heldOutPromptPercent: expected 1 to 90, got 0"),
+        ({"checkpoint__keepLast": 0}, "checkpoint.keepLast: expected at least 1, got 0"),
+        ({"gang__workers": 7}, "optimizer.batchTriplets: expected at least one per process (7), got 6"),
+        ({"kind": "PolarSweep"}, 'kind: expected PolarPretrain or PolarFinetune, got "PolarSweep"'),
+        ({"apiVersion": "v1"}, 'apiVersion: expected polar.training/v1alpha1, got "v1"'),
+        ({"run__attempt": "1"}, 'run.attempt: expected a whole number, got "1"'),
+    ],
+)  # fmt: skip
+def test_a_bad_document_is_refused_with_the_key_and_what_was_expected(changes: dict[str, Any], wanted: str) -> None:
+    assert error_of(document(**changes)).startswith(wanted)
+
+
+def test_fine_tuning_refuses_the_options_of_pre_training() -> None:
+    def finetune(**changes: Any) -> str:
+        return error_of(finetune_document(HERE, HERE, HERE, **changes))
+
+    assert finetune(data__pairing="samePrompt").startswith("data.pairing: expected nothing")
+    assert finetune(model__init=None).startswith("model.init: expected the checkpoint to start from")
+    warm = {"policyClassification": {"steps": 1, "batchTrajectories": 2, "learningRate": "0.1"}}
+    assert finetune(warmStart=warm).startswith("warmStart: expected nothing")
+
+
+def test_a_file_that_is_missing_or_not_json_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the run config: No such file"):
+        config.load(tmp_path / "run.json")
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ConfigError, match="not JSON"):
+        config.load(tmp_path / "run.json")
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(ConfigError, match="expected an object, got list"):
+        config.load(tmp_path / "run.json")
+
+
+def test_budgets_become_steps_rounded_up_to_whole_batches() -> None:
+    assert config.parse(document()).total_steps(100, 10.0) == 20
+    assert config.parse(document(budget={"epochs": 2})).total_steps(100, 10.0) == 34
+    assert config.parse(document(budget={"tokens": 1000})).total_steps(100, 10.0) == 17

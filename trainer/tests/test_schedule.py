@@ -1,0 +1,34 @@
+import dataclasses
+
+import pytest
+
+from polar.config import Optimizer
+from polar.schedule import learning_rate
+
+OPTIONS = Optimizer(
+    learning_rate=0.1, batch_triplets=1, schedule="cosine", warmup_percent=10, min_learning_rate_percent=20,
+    weight_decay=0.0, beta1=0.9, beta2=0.95, gradient_clip=1.0,
+)  # fmt: skip
+
+
+def test_rises_linearly_and_reaches_the_peak_with_the_last_step_of_the_warmup() -> None:
+    assert [learning_rate(OPTIONS, step, 40) for step in range(4)] == pytest.approx([0.025, 0.05, 0.075, 0.1])
+
+
+def test_cosine_goes_from_the_peak_to_its_floor_through_the_middle() -> None:
+    assert learning_rate(OPTIONS, 4, 40) == pytest.approx(0.1)
+    assert learning_rate(OPTIONS, 22, 40) == pytest.approx(0.06)
+    assert learning_rate(OPTIONS, 40, 40) == pytest.approx(0.02)
+
+
+def test_constant_stays_at_the_peak() -> None:
+    options = dataclasses.replace(OPTIONS, schedule="constant")
+    assert {learning_rate(options, step, 40) for step in range(4, 40)} == {0.1}
+
+
+def test_without_warmup_the_first_step_has_the_peak() -> None:
+    assert learning_rate(dataclasses.replace(OPTIONS, warmup_percent=0), 0, 40) == pytest.approx(0.1)
+
+
+def test_a_single_step_of_pure_warmup_is_not_divided_by_zero() -> None:
+    assert learning_rate(dataclasses.replace(OPTIONS, warmup_percent=100), 0, 1) == pytest.approx(0.1)
