@@ -28,7 +28,7 @@ demo: setup ## The main job on an embedded cluster: pre-train and fine-tune a PO
 
 .PHONY: up
 up: setup ## Start the embedded cluster with the operator and leave it running; prints the KUBECONFIG line.
-	@$(NODE) local/src/cli.ts up $(UP_ARGS)
+	@$(NODE) local/src/cli.ts up --example-data $(UP_ARGS)
 
 .PHONY: down
 down: setup-node ## Stop the embedded cluster and remove its data.
@@ -87,6 +87,11 @@ lint: setup ## eslint (budgets, import direction), tsc, ruff and mypy.
 .PHONY: test
 test: setup ## Everything CI runs: lint, generated files, unit, trainer and integration tests on a real API server.
 	@$(NODE) hack/test.ts $(TEST_ARGS)
+
+.PHONY: test-e2e
+test-e2e: setup ## Runs, faults and bad input end to end on an embedded cluster (about five minutes).
+	@$(NODE) local/src/cli.ts build >/dev/null
+	@$(NODE) --test --test-concurrency=1 --test-reporter=spec test/e2e/*.test.ts
 
 .PHONY: verify
 verify: lint generate ## Lint, then prove that generated files are fresh.

@@ -1,11 +1,10 @@
 // The main job on an embedded cluster: a toy policy pool, PolarPretrain with two workers, PolarFinetune from its best
 // checkpoint, live progress, a table, a picture of both loss curves and three scored triples.
 // Usage: node demo/demo.ts [--keep]     --keep leaves the cluster running (make up's cluster is another one)
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseAllDocuments } from 'yaml';
-import { readFileSync } from 'node:fs';
 import { drawCurves } from './curves.ts';
 import { foreground, kubectlFor } from './kubectl.ts';
 import type { Kubectl } from './kubectl.ts';
@@ -34,7 +33,7 @@ async function train(kubectl: Kubectl, file: string, kind: string): Promise<Run>
 
 async function main(): Promise<boolean> {
   const t0 = performance.now();
-  await cluster('up');
+  await cluster('up', '--example-data', ...(flags.keep ? [] : ['--owner', String(process.pid)]));
   const kubectl = kubectlFor(join(ROOT, '.local/bin/kubectl'), join(CLUSTER, 'kubeconfig'), 'default');
   const pretrain = await train(kubectl, 'examples/01-pretrain.yaml', 'polarpretrain');
   const finetune = await train(kubectl, 'examples/02-finetune.yaml', 'polarfinetune');

@@ -52,6 +52,12 @@ async function pytest(): Promise<Outcome> {
   return counted(text, /(\d+) passed/g, [/(\d+) failed/g, /(\d+) errors?\b/g], code);
 }
 
+async function integration(): Promise<Outcome> {
+  const built = await oneOf([['the control plane is built', [NODE, 'local/src/cli.ts', 'build']]]);
+  if (built.failed > 0) return built;
+  return nodeTests(['test/integration/*.test.ts'], ['--test-concurrency=1', '--test-timeout=600000']);
+}
+
 const SUITES: readonly Suite[] = [
   { name: 'lint', says: 'eslint, tsc, ruff, mypy (about a minute)', run: () => oneOf([
     ['eslint', [NODE, 'node_modules/eslint/bin/eslint.js', '.']],
@@ -67,7 +73,7 @@ const SUITES: readonly Suite[] = [
   { name: 'unit', says: 'operator and local, without a cluster', run: () => nodeTests(['operator/src/**/*.test.ts', 'local/src/**/*.test.ts', 'demo/**/*.test.ts', 'hack/**/*.test.ts'], []) },
   { name: 'trainer', says: 'the trainer, on CPU', run: pytest },
   { name: 'integration', says: 'on a real kube-apiserver and etcd (built on first use, about five minutes on two cores)',
-    run: () => nodeTests(['test/integration/*.test.ts'], ['--test-concurrency=1', '--test-timeout=600000']) },
+    run: integration },
 ];
 
 const wanted = process.argv.slice(2);

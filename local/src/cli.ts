@@ -10,7 +10,7 @@ import { identify } from './process.ts';
 import type { ProcessId } from './process.ts';
 import type { ClusterConfig } from './state.ts';
 import { status } from './status.ts';
-import { up } from './up.ts';
+import { makeExampleData, up } from './up.ts';
 
 const help = `Usage: node local/src/cli.ts <command> [options]
 
@@ -29,6 +29,7 @@ Options
   --resource NAME=AMOUNT  what each node offers, for example nvidia.com/gpu=8 or cpu=16; may be repeated. It is only
                           accounted for: pods take what the machine has
   --audit                 write an audit log (logs/audit.log)
+  --example-data          also make the volumes and the toy data of examples/00-data.yaml
   --owner PID             end the cluster when this process ends
   --dir DIR               folder of the cluster (default .local/cluster)
   --help                  this text
@@ -42,6 +43,7 @@ const options = {
   nodes: { type: 'string', default: '1' },
   resource: { type: 'string', multiple: true, default: [] as string[] },
   audit: { type: 'boolean', default: false },
+  'example-data': { type: 'boolean', default: false },
   owner: { type: 'string' },
   dir: { type: 'string', default: defaultClusterDirectory },
   help: { type: 'boolean', short: 'h', default: false },
@@ -51,6 +53,7 @@ interface Flags {
   readonly nodes: string;
   readonly resource: readonly string[];
   readonly audit: boolean;
+  readonly 'example-data': boolean;
   readonly owner?: string | undefined;
   readonly dir: string;
 }
@@ -80,9 +83,10 @@ const configOf = ({ nodes, resource, audit, owner }: Flags): ClusterConfig => {
   return { nodes: names.map((name, index) => ({ name, resources, provisioner: index === 0 })), audit, owner: parseOwner(owner) };
 };
 
-const bringUp = async (dir: string, config: ClusterConfig): Promise<void> => {
+const bringUp = async (flags: Flags): Promise<void> => {
   const startedMs = Date.now();
-  const { kubeconfig, kubectl } = await external() ?? await up(dir, config);
+  const { kubeconfig, kubectl } = await external() ?? await up(flags.dir, configOf(flags));
+  if (flags['example-data']) await makeExampleData(kubeconfig);
   console.error(`ready after ${((Date.now() - startedMs) / 1000).toFixed(1)} s. For this shell:\n`);
   console.log(`export KUBECONFIG=${kubeconfig}`);
   console.log(`export PATH=${dirname(kubectl)}:$PATH`);
@@ -91,7 +95,7 @@ const bringUp = async (dir: string, config: ClusterConfig): Promise<void> => {
 /** Each returns the exit status. */
 const commands: Readonly<Record<string, (flags: Flags) => Promise<number>>> = {
   up: async (flags) => {
-    await bringUp(flags.dir, configOf(flags));
+    await bringUp(flags);
     return 0;
   },
   down: async ({ dir }) => {

@@ -18,13 +18,15 @@ import { isAlive, requireSetpriv } from './process.ts';
 import { announce } from './progress.ts';
 import { readConfig, readState, writeConfig } from './state.ts';
 import type { ClusterConfig } from './state.ts';
-import { waitForDeployments, waitForNode } from './wait.ts';
+import { waitForDeployments, waitForJob, waitForNode } from './wait.ts';
 
 const startTimeoutMs = 180_000;
 const readyTimeoutMs = 120_000;
 const operatorNamespace = 'polar-system';
 const definitions = join(repositoryRoot, 'crds');
 const manifests = join(repositoryRoot, 'local', 'manifests');
+const exampleData = join(repositoryRoot, 'examples', '00-data.yaml');
+const exampleDataJob = { namespace: 'default', name: 'toy-pool' };
 
 export interface UpResult { readonly kubeconfig: string; readonly kubectl: string }
 
@@ -116,4 +118,10 @@ export const up = async (dir: string, config: ClusterConfig): Promise<UpResult> 
     await (running ? install(paths, config) : start(paths, config));
   });
   return { kubeconfig: paths.kubeconfig, kubectl: binaries.get('kubectl') ?? 'kubectl' };
+};
+
+/** Makes the volumes and the toy data of the examples and waits until they are there. Safe to repeat. */
+export const makeExampleData = async (kubeconfig: string): Promise<void> => {
+  await applyFiles(kubeconfig, [exampleData]);
+  await waitForJob(readKubeconfig(kubeconfig), exampleDataJob, readyTimeoutMs);
 };

@@ -73,3 +73,12 @@ export const waitForDeployments = async (client: ApiClient, namespace: string, t
     });
   }
 };
+
+/** Waits until the Job is Complete; throws with its message when it failed. */
+export const waitForJob = (client: ApiClient, { namespace, name }: { readonly namespace: string; readonly name: string }, timeoutMs: number): Promise<void> =>
+  waitFor(`job ${name} in ${namespace} to be Complete`, timeoutMs, async () => {
+    const job = await getJson<Conditioned>(client, `/apis/batch/v1/namespaces/${namespace}/jobs/${name}`);
+    if (job === undefined) return 'it is gone';
+    const failed = job.status?.conditions?.find(({ type, status }) => type === 'Failed' && status === 'True');
+    return failed === undefined ? missing(job, 'Complete') : `it failed: ${failed.message ?? failed.reason ?? ''}`;
+  });

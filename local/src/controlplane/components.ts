@@ -91,6 +91,8 @@ const controllerManagerArguments = ({ credentials }: Layout): string[] => flags(
   'cluster-signing-cert-file': credentials.authorityFile,
   'cluster-signing-key-file': credentials.authorityKeyFile,
   'use-service-account-credentials': true,
+  // Pods have loopback addresses, which the API refuses in endpoints; the node agent resolves Service names itself.
+  controllers: '*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller',
   'leader-elect': false,
   'secure-port': 0,
   'node-monitor-period': '2s',
