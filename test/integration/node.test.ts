@@ -5,23 +5,18 @@ import { after, before, describe, it } from 'node:test';
 import type { V1Pod } from '@kubernetes/client-node';
 import { startCluster } from './cluster.ts';
 import type { TestCluster } from './cluster.ts';
-import { claimOf, create, eventually, kubectl, namespaceOn, podOf, processesWith, shell, startTestNode } from './nodeAgent.ts';
+import { claimOf, create, eventually, kubectl, mainOf, namespaceOn, podOf, processesWith, readPod, shell, startTestNode, testImages as images } from './nodeAgent.ts';
 import type { TestNode } from './nodeAgent.ts';
 
 let cluster: TestCluster;
 let node: TestNode;
-const images = { 'polar.test/shell': { env: { FROM_IMAGE: 'yes' } } };
-
-const read = async (namespace: string, name: string): Promise<V1Pod> =>
-  JSON.parse(await kubectl(cluster, ['-n', namespace, 'get', 'pod', name, '-o', 'json'])) as V1Pod;
 
 const reaches = (namespace: string, name: string, phase: string): Promise<V1Pod> => eventually(`pod ${name} ${phase}`, async () => {
-  const pod = await read(namespace, name);
+  const pod = await readPod(cluster, namespace, name);
   return pod.status?.phase === phase ? pod : undefined;
 });
 
 const logsOf = (namespace: string, name: string, ...flags: string[]): Promise<string> => kubectl(cluster, ['-n', namespace, 'logs', name, ...flags]);
-const mainOf = (pod: V1Pod) => pod.status?.containerStatuses?.[0];
 
 before(async () => {
   cluster = await startCluster({ controllers: true });
@@ -251,7 +246,7 @@ describe('lifecycle', () => {
     const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('wrong', { containers: [shell('echo fine', { image: 'polar.test/other:2' })] }));
     const waiting = await eventually('back-off', async () => {
-      const state = mainOf(await read(namespace, 'wrong'))?.state?.waiting;
+      const state = mainOf(await readPod(cluster, namespace, 'wrong'))?.state?.waiting;
       return state?.reason === 'ImagePullBackOff' ? state : undefined;
     });
     assert.match(waiting.message ?? '', /polar\.test\/other:2.*known images: polar\.test\/shell/);
@@ -273,31 +268,7 @@ describe('lifecycle', () => {
       restartPolicy: 'Always', terminationGracePeriodSeconds: 1,
       containers: [shell('while true; do sleep 0.1; done', { livenessProbe: { exec: { command: ['test', '-e', '/no-such-file'] }, periodSeconds: 1, failureThreshold: 1 } })],
     }));
-    await eventually('restarted', async () => (((mainOf(await read(namespace, 'sick'))?.restartCount ?? 0) > 0) ? true : undefined));
+    await eventually('restarted', async () => (((mainOf(await readPod(cluster, namespace, 'sick'))?.restartCount ?? 0) > 0) ? true : undefined));
     await kubectl(cluster, ['-n', namespace, 'delete', 'pod', 'sick', '--timeout=15s']);
-  });
-});
-
-describe('the agent', () => {
-  it('leaves no process behind when it is killed, and reports the lost pod when it is back', async () => {
-    const namespace = await namespaceOn(cluster);
-    const mark = `lost-${namespace}`;
-    const script = '(setsid sleep 1000 &) ; nohup sleep 1000 & sleep 1000';
-    await create(cluster, namespace, podOf('lost', { containers: [shell(script, { env: [{ name: 'MARK', value: mark }] })] }));
-    await eventually('three sleeps', async () => ((await processesWith(`MARK=${mark}`)).length >= 4 ? true : undefined));
-    node.child.kill('SIGKILL');
-    await eventually('no process left', async () => ((await processesWith(`MARK=${mark}`)).length === 0 ? true : undefined), 5_000);
-    node = await startTestNode(cluster, 'local-1', images, ['--backoff-base-seconds', '1']);
-    const pod = await reaches(namespace, 'lost', 'Failed');
-    assert.equal(mainOf(pod)?.state?.terminated?.exitCode, 137);
-  });
-
-  it('stops its pods on SIGTERM and says so', async () => {
-    const namespace = await namespaceOn(cluster);
-    await create(cluster, namespace, podOf('ends', { containers: [shell('trap "exit 7" TERM; echo ready; while true; do sleep 0.1; done')] }));
-    await eventually('running', async () => ((await logsOf(namespace, 'ends')).includes('ready') ? true : undefined));
-    await node.stop();
-    const pod = await reaches(namespace, 'ends', 'Failed');
-    assert.deepEqual([mainOf(pod)?.state?.terminated?.exitCode, pod.status?.reason], [7, 'NodeShutdown']);
   });
 });

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openAuthority } from '../../local/src/controlplane/certificates.ts';
 import { writeNodeCredentials } from '../../local/src/controlplane/credentials.ts';
 import { binaryDirectory, repositoryRoot } from '../../local/src/paths.ts';
+import type { V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
 import type { TestCluster } from './cluster.ts';
 
 export interface TestNode {
@@ -56,6 +57,13 @@ export const podOf = (name: string, spec: object, metadata: object = {}): object
 export const claimOf = (name: string, storage = '1Gi', annotations: object = {}): object => ({
   apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name, annotations }, spec: { accessModes: ['ReadWriteMany'], resources: { requests: { storage } } },
 });
+
+export const testImages = { 'polar.test/shell': { env: { FROM_IMAGE: 'yes' } } };
+
+export const readPod = async (cluster: TestCluster, namespace: string, name: string): Promise<V1Pod> =>
+  JSON.parse(await kubectl(cluster, ['-n', namespace, 'get', 'pod', name, '-o', 'json'])) as V1Pod;
+
+export const mainOf = (pod: V1Pod): V1ContainerStatus | undefined => pod.status?.containerStatuses?.[0];
 
 /** A new namespace that pods can be created in. */
 export const namespaceOn = async (cluster: TestCluster): Promise<string> => {

@@ -1,7 +1,7 @@
 // A small Kubernetes API client on undici: JSON in, JSON out, and a watch as an async iterator. Nothing is cached here.
-import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { Agent, request } from 'undici';
 import type { Dispatcher } from 'undici';
+import { readKubeconfig } from './kubeconfig.ts';
 
 export const patchTypes = {
   merge: 'application/merge-patch+json',
@@ -37,16 +37,10 @@ const WATCH_SILENCE_MS = 150_000;
 
 interface Connection { readonly server: URL; readonly dispatcher: Agent; readonly headers: Record<string, string> }
 
-const connect = async (kubeconfigFile: string): Promise<Connection> => {
-  const config = new KubeConfig();
-  config.loadFromFile(kubeconfigFile);
-  const cluster = config.getCurrentCluster();
-  if (!cluster) throw new Error(`${kubeconfigFile}: no current cluster`);
-  const options: { ca?: Buffer; cert?: Buffer; key?: Buffer; headers?: Record<string, string> } = {};
-  await config.applyToHTTPSOptions(options as Parameters<typeof config.applyToHTTPSOptions>[0]);
-  const { ca, cert, key } = options;
-  const tls = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
-  return { server: new URL(cluster.server), dispatcher: new Agent({ connect: tls }), headers: options.headers ?? {} };
+const connect = (kubeconfigFile: string): Connection => {
+  const { server, token, ...tls } = readKubeconfig(kubeconfigFile);
+  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  return { server, dispatcher: new Agent({ connect: tls }), headers };
 };
 
 const messageIn = (text: string): string => {
@@ -87,8 +81,8 @@ async function* watch(to: Connection, path: string, signal: AbortSignal): AsyncG
 }
 
 /** A client for the current context of `kubeconfigFile`. Throws when the file cannot be read or names no cluster. */
-export const connectApi = async (kubeconfigFile: string): Promise<Api> => {
-  const to = await connect(kubeconfigFile);
+export const connectApi = (kubeconfigFile: string): Api => {
+  const to = connect(kubeconfigFile);
   return {
     server: to.server,
     get: (path) => call(to, { method: 'GET', path }),

@@ -101,6 +101,8 @@ export const prepareCommand = (input: LaunchInput, image: Image, env: Readonly<R
   ], [
     { target: '/etc/hosts', link: `${HOSTS_TARGET}/hosts` },
     { target: '/etc/hostname', text: `${hostname}\n` },
+    // the init mounts terminals of the container's own
+    { target: '/dev/ptmx', link: 'pts/ptmx' },
   ]);
   const workingDir = container.workingDir ?? image.workingDir ?? '/';
   return { root, hostname, workingDir, argv, env };

@@ -16,6 +16,7 @@ mount --make-unbindable "$root"
 # a directory of the host that may not be bound is left out
 mount --all --fstab "$root.base" 2>/dev/null || true
 mount -t proc proc "$root/proc" 2>/dev/null || mount --rbind /proc "$root/proc"
+mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$root/dev/pts" 2>/dev/null || true
 mount --all --fstab "$root.volumes"
 cd "$root"
 pivot_root . .old

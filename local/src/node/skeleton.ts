@@ -37,7 +37,7 @@ const make = (root: string, target: string, asDirectory: boolean): void => {
 
 /** Directories of the host that the skeleton copies, outermost first: those above a missing mountPath. */
 const openedDirectories = (mounts: readonly Mount[]): string[] => {
-  const opened = new Set(['/', '/etc']);
+  const opened = new Set(['/', '/dev', '/etc']);
   for (const { target } of mounts) {
     const { base, missing } = resolveOnHost(target);
     if (missing !== '') for (const directory of ancestors(base)) opened.add(directory);

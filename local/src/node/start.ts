@@ -49,12 +49,12 @@ const sourcesOf = (api: Api) => (namespace: string): Sources => {
 
 const startProvisioner = async (options: AgentOptions, log: Log, signal: AbortSignal): Promise<void> => {
   if (options.provisionerKubeconfig === undefined) return;
-  await runProvisioner(await connectApi(options.provisionerKubeconfig), options.dir, log, signal);
+  await runProvisioner(connectApi(options.provisionerKubeconfig), options.dir, log, signal);
 };
 
 /** Resolves once the Node is registered and the first list of pods was taken. */
 export const startAgent = async (options: AgentOptions, log: Log): Promise<RunningAgent> => {
-  const api = await connectApi(options.kubeconfig);
+  const api = connectApi(options.kubeconfig);
   const stopped = new AbortController();
   const { signal } = stopped;
   const services = new Reflector<Service>({ api, log, path: '/api/v1/services', onChange: () => { pods.hostsChanged(); }, onGone: () => { pods.hostsChanged(); } });
