@@ -4,6 +4,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { Metadata, credentials, makeGenericClientConstructor, status } from '@grpc/grpc-js';
 import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { KubeConfig } from '@kubernetes/client-node';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { API_VERSION, LABEL_ATTEMPT, LABEL_COMPLETION_INDEX, LABEL_KIND, LABEL_RUN_UID, MANAGER_OPERATOR, TOKEN_AUDIENCE } from '../../operator/src/api/labels.ts';
@@ -23,7 +24,10 @@ import { pathOf } from '../../operator/src/runtime/object.ts';
 import type { KubeObject, Resource } from '../../operator/src/runtime/object.ts';
 import { Reflector } from '../../operator/src/runtime/reflector.ts';
 import { applyStatus, create as post } from '../../operator/src/runtime/verbs.ts';
+import { applyFiles } from '../../local/src/apply.ts';
+import { repositoryRoot } from '../../local/src/paths.ts';
 import { GOOD_PRETRAIN } from './badManifests.ts';
+import { startCluster } from './cluster.ts';
 import type { TestCluster } from './cluster.ts';
 
 const resource = (apiVersion: string, kind: string, plural: string): Resource => ({ apiVersion, kind, plural, namespaced: true });
@@ -39,8 +43,38 @@ export type StoredRun = Stored & { readonly status?: RunStatus };
 const quiet = (): undefined => undefined;
 const silent: Log = { debug: quiet, info: quiet, warn: quiet, error: quiet, child: () => silent };
 
+export interface SetUp {
+  readonly cluster: TestCluster;
+  /** Talks to the API server as an administrator. */
+  readonly world: World;
+  /** Talks to it as the operator. */
+  readonly operator: KubeClient;
+  readonly tearDown: () => Promise<void>;
+}
+
+/** An API server with the definitions, the operator's permissions and an empty namespace. */
+export async function setUp(): Promise<SetUp> {
+  const cluster = await startCluster({ crds: true });
+  const admin = await clientFor(cluster.adminConfig);
+  await applyFiles(cluster.kubeconfigPath, [join(repositoryRoot, 'local/manifests/operator.yaml')]);
+  const operator = await operatorClient(cluster, admin);
+  const world = new World(admin, await cluster.namespace('ingest'));
+  await post(admin, SERVICE_ACCOUNTS, { metadata: { name: 'default', namespace: world.namespace } });
+  const tearDown = async (): Promise<void> => {
+    await Promise.all([admin.close(), operator.close()]);
+    await cluster.stop();
+  };
+  return { cluster, world, operator, tearDown };
+}
+
+export const point = (step: number): object => ({ step: BigInt(step), tokens: BigInt(step * 100), trainLoss: 1 / step });
+
+/** Message number `seq` of attempt 1, with a point at that step. */
+export const report = (run: StoredRun, seq: number, fields: object = {}): object =>
+  ({ runUid: run.metadata.uid, attempt: 1, seq: BigInt(seq), points: [point(seq)], progress: { stage: 'Training', step: BigInt(seq) }, ...fields });
+
 /** A client that may do what the operator may do, and no more: the service account of the operator's manifest. */
-export async function operatorClient(cluster: TestCluster, admin: KubeClient): Promise<KubeClient> {
+async function operatorClient(cluster: TestCluster, admin: KubeClient): Promise<KubeClient> {
   const path = pathOf(SERVICE_ACCOUNTS, { namespace: 'polar-system', name: 'polar-operator', subresource: 'token' });
   const { status: { token } } = await admin.request<{ status: { token: string } }>('POST', path, { body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } } });
   const config = new KubeConfig();

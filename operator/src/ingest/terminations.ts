@@ -35,7 +35,10 @@ export interface TerminationsOptions {
 export async function watchTerminations(options: TerminationsOptions, signal: AbortSignal): Promise<void> {
   const { pods, log } = options;
   const queue = new WorkQueue('terminations');
-  pods.subscribe((pod) => (lastWordsOf(pod) === undefined ? [] : [keyOf(pod)]), (key) => queue.add(key));
+  const keysOf = (pod: Pod): string[] => (lastWordsOf(pod) === undefined ? [] : [keyOf(pod)]);
+  pods.subscribe(keysOf, (key) => queue.add(key));
+  // Pods that ended while no operator was there may be in the cache already.
+  for (const key of pods.store.list().flatMap(keysOf)) queue.add(key);
   await runController({ name: 'terminations', queue, reconcile: reconcile(options), workers: 2, caches: [pods], log }, signal);
 }
 

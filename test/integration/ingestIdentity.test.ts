@@ -1,0 +1,113 @@
+// Who may report: every link from a token to the current attempt of a run, broken one at a time. Real tokens bound to
+// real pods, real TLS, and the operator with the permissions of its manifest.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { issue, servingNames } from '../../operator/src/ingest/certificate.ts';
+import { remove } from '../../operator/src/runtime/verbs.ts';
+import { PODS, PRETRAINS, Trainer, aReplica, closeTrainers, report, setUp } from './ingestWorld.ts';
+import type { Replica, SetUp, World } from './ingestWorld.ts';
+
+let set: SetUp;
+let world: World;
+let ingest: Replica;
+
+before(async () => {
+  set = await setUp();
+  world = set.world;
+  ingest = await aReplica(set.operator);
+});
+
+after(async () => {
+  closeTrainers();
+  await ingest.close();
+  await set.tearDown();
+});
+
+describe('a caller', () => {
+  const refused = async (authorization: string | undefined, code: string | readonly string[], details: RegExp): Promise<void> => {
+    const refusal = await new Trainer(ingest, authorization).refusal();
+    assert.ok([code].flat().includes(refusal.code), `${refusal.code}: ${refusal.details}`);
+    assert.match(refusal.details, details);
+  };
+
+  test('without a token is refused', () => refused(undefined, 'UNAUTHENTICATED', /expected "authorization: Bearer/));
+  test('with "Bearer nothing" is refused', () => refused('Bearer nothing', 'UNAUTHENTICATED', /token refused/));
+  test('with another scheme is refused', () => refused('Basic YTpi', 'UNAUTHENTICATED', /expected/));
+
+  test('with a token for another audience is refused', async () => {
+    const { pod } = await world.training('audience');
+    await refused(`Bearer ${await world.token(pod, 'https://kubernetes.default.svc')}`, 'UNAUTHENTICATED', /token refused/);
+  });
+
+  test('with a token that is bound to no pod is refused', async () => {
+    await refused(`Bearer ${await world.token(undefined)}`, 'PERMISSION_DENIED', /not bound to a pod/);
+  });
+
+  test('whose pod was deleted is refused, also when another pod has its name', async () => {
+    const { pod, job, token } = await world.training('deleted');
+    await remove(world.client, PODS, { namespace: world.namespace, name: pod.metadata.name, uid: pod.metadata.uid });
+    await refused(`Bearer ${token}`, ['UNAUTHENTICATED', 'PERMISSION_DENIED'], /token refused|is gone/);
+    await world.pod(pod.metadata.name, job);
+    await new Promise((resolve) => setTimeout(resolve, 5500));
+    await refused(`Bearer ${token}`, ['UNAUTHENTICATED', 'PERMISSION_DENIED'], /token refused|is gone/);
+  });
+
+  test('whose pod is nobody\'s is refused', async () => {
+    await refused(`Bearer ${await world.token(await world.pod('lonely', undefined))}`, 'PERMISSION_DENIED', /not controlled by a Job/);
+  });
+
+  test('whose Job is gone, or was made anew under its name, is refused', async () => {
+    const run = await world.run('newjob');
+    const job = await world.job(run);
+    const pod = await world.pod('newjob-1-0', { ...job, metadata: { ...job.metadata, uid: '00000000-0000-4000-8000-000000000000' } });
+    await refused(`Bearer ${await world.token(pod)}`, 'PERMISSION_DENIED', /is gone/);
+  });
+
+  test('whose Job belongs to no run is refused', async () => {
+    const run = await world.run('stranger');
+    const job = await world.job(run, 1, { apiVersion: 'v1', kind: 'ConfigMap', name: 'x', uid: run.metadata.uid, controller: true });
+    await refused(`Bearer ${await world.token(await world.pod('stranger-1-0', job))}`, 'PERMISSION_DENIED', /not controlled by a run/);
+  });
+
+  test('whose run was made anew under its name is refused', async () => {
+    const run = await world.run('reborn');
+    const owner = { apiVersion: PRETRAINS.apiVersion, kind: PRETRAINS.kind, name: 'reborn', uid: '00000000-0000-4000-8000-000000000000', controller: true };
+    await refused(`Bearer ${await world.token(await world.pod('reborn-1-0', await world.job(run, 1, owner)))}`, 'NOT_FOUND', /is gone/);
+  });
+
+  test('that is worker 1 is refused', async () => {
+    const pod = await world.pod('index-1-1', await world.job(await world.run('index')), 1);
+    await refused(`Bearer ${await world.token(pod)}`, 'PERMISSION_DENIED', /not worker 0/);
+  });
+
+  test('of a superseded attempt is refused', async () => {
+    const { token } = await world.training('superseded');
+    await world.operatorStatus('superseded', { attempt: 2 });
+    await refused(`Bearer ${token}`, 'FAILED_PRECONDITION', /superseded by attempt 2/);
+  });
+
+  test('whose pod has ended is refused', async () => {
+    const { pod, token } = await world.training('ended');
+    await world.endPod(pod, 'no JSON');
+    await refused(`Bearer ${token}`, 'PERMISSION_DENIED', /has ended/);
+  });
+
+  test('that reports for the run or the attempt of another pod is refused, and nothing is written', async () => {
+    const { token } = await world.training('liar');
+    const victim = await world.training('victim');
+    for (const [fields, details] of [[{}, /run_uid is not/], [{ runUid: (await world.read('liar')).metadata.uid, attempt: 7 }, /attempt is 7/]] as const) {
+      const trainer = new Trainer(ingest, `Bearer ${token}`);
+      trainer.send(report(victim.run, 1, fields));
+      const refusal = await trainer.refusal();
+      assert.equal(refusal.code, 'PERMISSION_DENIED');
+      assert.match(refusal.details, details);
+    }
+    for (const name of ['liar', 'victim']) assert.equal((await world.read(name)).status?.progress, undefined);
+  });
+
+  test('that trusts another authority does not connect', async () => {
+    const { token } = await world.training('authority');
+    const other = await issue(servingNames('polar-system'), new Date());
+    assert.equal((await new Trainer({ ...ingest, caPem: other.caPem }, `Bearer ${token}`).refusal()).code, 'UNAVAILABLE');
+  });
+});
