@@ -151,6 +151,7 @@ def _write_files(directory: Path, snapshot: Snapshot) -> Manifest:
     groups = {MODEL: snapshot.model, OPTIMIZER: snapshot.optimizer, RNG: snapshot.rng}
     for name, tensors in groups.items():
         safetensors.torch.save_file({key: value.contiguous() for key, value in tensors.items()}, directory / name)
+        (directory / name).chmod(0o644)  # the library makes files only their owner can read
         fsync_path(directory / name)
     write_file(directory / STATE, _json(snapshot.state))
     write_file(directory / CONFIG, _json(snapshot.config))
@@ -159,14 +160,16 @@ def _write_files(directory: Path, snapshot: Snapshot) -> Manifest:
         name: {"size": (directory / name).stat().st_size, "sha256": sha256_of(directory / name)}
         for name in manifests.FILES
     }
-    write_file(directory / MANIFEST, _json({
+    document = {
         "formatVersion": manifests.FORMAT_VERSION, "step": snapshot.step, "tokens": snapshot.tokens,
         "dataCursor": snapshot.state.get("dataCursor"), "worldSize": snapshot.world_size,
         "configHash": manifests.canonical_hash(snapshot.config), "parent": snapshot.parent,
         "valLoss": snapshot.val_loss, "completedAt": datetime.now(UTC).isoformat(timespec="seconds"), "files": files,
-    }))
+    }
+    data = _json({**document, "selfHash": manifests.canonical_hash(document)})
+    write_file(directory / MANIFEST, data)
     fsync_path(directory)
-    return manifests.read_manifest(directory)
+    return manifests.parse_manifest(directory / MANIFEST, data)
 
 
 def _commit(temporary: Path, target: Path, written: Manifest) -> CheckpointInfo:

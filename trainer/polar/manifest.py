@@ -55,7 +55,11 @@ def read_manifest(directory: Path) -> Manifest:
     Raises CheckpointError naming the file and what is wrong with it.
     """
     path = directory / MANIFEST
-    data = _read_regular(path)
+    return parse_manifest(path, _read_regular(path))
+
+
+def parse_manifest(path: Path, data: bytes) -> Manifest:
+    """The manifest in `data`; `path` is for messages. Raises CheckpointError naming the field."""
     try:
         value = json.loads(data)
     except ValueError as error:
@@ -96,6 +100,8 @@ def _check_shape(path: Path, value: Any) -> None:
             raise CheckpointError(f"{path}: {key}: expected {types[0].__name__}, got {value.get(key)!r}")
     if set(value["files"]) != set(FILES):
         raise CheckpointError(f"{path}: files: expected {', '.join(FILES)}, got {', '.join(sorted(value['files']))}")
+    if canonical_hash({key: part for key, part in value.items() if key != "selfHash"}) != value.get("selfHash"):
+        raise CheckpointError(f"{path}: does not match its own hash")
     for name, entry in value["files"].items():
         sound = isinstance(entry, dict) and isinstance(entry.get("size"), int) and isinstance(entry.get("sha256"), str)
         if not sound:
