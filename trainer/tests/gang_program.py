@@ -1,44 +1,79 @@
-"""A stand-in for a training program: what it does comes in GANG_PLAN, JSON by rank (see test_launch.py)."""
+"""A stand-in for a training program: what it does comes in GANG_PLAN, JSON by rank (see test_launch.py).
 
+A gang of one imports no torch, so that most tests take no time.
+"""
+
+import errno
+import importlib
 import json
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
-from polar import distributed
-from polar.errors import DataError, Interrupted
+from polar import stop
+from polar.errors import DataError, Interrupted, NonFiniteLossError
 from polar.result import Summary
+
+PLAN: dict[str, Any] = json.loads(os.environ.get("GANG_PLAN", "{}"))
+RANK = int(os.environ.get("RANK", "0"))
+OUT = Path(os.environ["GANG_OUT"])
 
 
 def main(config_path: str, summary: Summary) -> None:
     """Joins the gang, then steps until this rank's plan or the stop flag ends it."""
-    plan = json.loads(os.environ.get("GANG_PLAN", "{}"))
-    rank = int(os.environ.get("RANK", "0"))
-    mine, steps = plan.get(str(rank), "train"), int(plan.get("steps", 5))
-    dist = distributed.setup(0)
+    gang = importlib.import_module("polar.distributed").setup(7) if "WORLD_SIZE" in os.environ else None
+    if gang and PLAN.get("exercise"):
+        summary.update(exercise(gang))
+    steps = int(PLAN.get("steps", 5))
     for step in range(steps):
-        if dist.any(dist.stop.requested):
-            Path(os.environ["GANG_SAVED"]).with_suffix(f".{rank}").write_text(str(step))
-            raise Interrupted(f"saved at step {step} after {dist.stop.reason or 'a peer stopped'}")
+        if gang.any(gang.stop.requested) if gang else stop.FLAG.requested:
+            (OUT / f"saved-{RANK}").write_text(str(step))
+            raise Interrupted(f"saved at step {step}")
         if step == 2:
-            act(mine)
-        summary.update(step=step + 1, totalSteps=steps, trainLoss=1 / (step + 1))
-        if plan.get("announce") and step == 2:
-            Path(plan["announce"]).with_suffix(f".{rank}").write_text(str(os.getpid()))
-        time.sleep(float(plan.get("pause", 0)))
-    dist.close()
+            (OUT / f"running-{RANK}").write_text(str(os.getpid()))
+            act(PLAN.get(str(RANK), "train"))
+        summary.update(step=step + 1, totalSteps=steps, trainLoss=1 / (step + 1), valLoss=float("nan"))
+        time.sleep(float(PLAN.get("pause", 0)))
+    if gang:
+        gang.close()
 
 
 def act(what: str) -> None:
     """Fails in the planned way, or goes on."""
-    if what == "data":
-        raise DataError("rows.jsonl.gz line 7: expected a string, got 3")
-    if what == "memory":
-        raise MemoryError("cannot allocate 9 GiB")
-    if what == "bug":
-        raise ValueError("no such column: reward")
+    errors = {
+        "data": DataError("rows.jsonl.gz line 7: expected a string, got 3"),
+        "nan": NonFiniteLossError("step 3: loss is nan"),
+        "memory": MemoryError("cannot allocate 9 GiB"),
+        "full": OSError(errno.ENOSPC, "No space left on device", "/mnt/x"),
+        "bug": ValueError("no such column: reward"),
+    }
+    if what in errors:
+        raise errors[what]
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "exit":
+        os._exit(3)
     if what == "hang":
-        time.sleep(3600)
+        while True:
+            time.sleep(0.1)
+
+
+def exercise(gang: Any) -> dict[str, Any]:
+    """What the collective methods give on this rank."""
+    import torch  # noqa: PLC0415 - a gang of one does without
+
+    drawn = torch.rand(3).tolist()
+    states = gang.gather_rng()
+    after = torch.rand(3).tolist()
+    everyone = {key: torch.tensor(value, dtype=torch.uint8) for key, value in gang.broadcast(
+        {key: value.tolist() for key, value in states.items()}).items()}
+    restored = gang.restore_rng(everyone)
+    return {
+        "any": [gang.any(RANK == 1), gang.any(False)], "max": gang.max([RANK, -RANK]),
+        "mean": gang.mean({"b": float(RANK), "a": 2.0}), "sum": gang.sum({"x": RANK + 0.5}),
+        "broadcast": gang.broadcast(["from", RANK, None]), "states": sorted(states), "restored": restored,
+        "repeats": torch.rand(3).tolist() == after, "drawn": str(drawn),
+        "otherWorld": gang.restore_rng({"rank0.cpu": everyone["rank0.cpu"]}), "main": gang.is_main,
+    }
