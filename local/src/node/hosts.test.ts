@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { addressFor } from './addresses.ts';
 import { hostsText } from './hosts.ts';
 import type { NamedPod } from './hosts.ts';
-import type { Pod, Service } from './objects.ts';
+import type { Service } from './objects.ts';
 
 const aPod = (namespace: string, name: string, ip: string, more: { spec?: object; labels?: Record<string, string>; ready?: boolean } = {}): NamedPod => ({
   pod: { metadata: { name, namespace, uid: name, labels: more.labels ?? {} }, spec: { containers: [], ...more.spec } },

@@ -12,34 +12,38 @@ export interface Access {
   readonly token?: string;
 }
 
-type Named<K extends string> = { name: string } & Partial<Record<K, Record<string, string>>>;
 interface KubeconfigFile {
   'current-context'?: string;
-  contexts?: Named<'context'>[];
-  clusters?: Named<'cluster'>[];
-  users?: Named<'user'>[];
+  contexts?: { name: string; context?: { cluster?: string; user?: string } }[];
+  clusters?: { name: string; cluster?: Section }[];
+  users?: { name: string; user?: Section }[];
 }
+type Section = Record<string, string>;
+
+const named = <T extends { name: string }>(entries: readonly T[] | undefined, name: string | undefined): T | undefined =>
+  entries?.find((entry) => entry.name === name);
 
 /** The text of `NAME-data` (base64), or of the file that `NAME` points to. */
-const material = (file: string, from: Record<string, string>, name: string): Buffer | undefined => {
+const material = (file: string, from: Section, name: string): Buffer | undefined => {
   const inline = from[`${name}-data`];
   if (inline !== undefined) return Buffer.from(inline, 'base64');
   const path = from[name];
   return path === undefined ? undefined : readFileSync(resolve(dirname(file), path));
 };
 
-const sectionsOf = (file: string): { cluster: Record<string, string>; user: Record<string, string> } => {
+const sectionsOf = (file: string): { cluster: Section; server: string; user: Section } => {
   const config = parse(readFileSync(file, 'utf8')) as KubeconfigFile;
-  const context = config.contexts?.find(({ name }) => name === config['current-context'])?.context;
-  const cluster = config.clusters?.find(({ name }) => name === context?.['cluster'])?.cluster;
-  const user = config.users?.find(({ name }) => name === context?.['user'])?.user;
-  if (!cluster?.['server']) throw new Error(`${file}: expected a current-context with a cluster and its server, got "${config['current-context'] ?? ''}"`);
-  return { cluster, user: user ?? {} };
+  const current = config['current-context'];
+  const context = named(config.contexts, current)?.context;
+  const cluster = named(config.clusters, context?.cluster)?.cluster ?? {};
+  const { server } = cluster;
+  if (server === undefined) throw new Error(`${file}: expected a current-context with a cluster and its server, got "${current ?? ''}"`);
+  return { cluster, server, user: named(config.users, context?.user)?.user ?? {} };
 };
 
 /** Server and credentials of the current context of `file`. Throws Error when it names no server or a file it points to is missing. */
 export const readKubeconfig = (file: string): Access => {
-  const { cluster, user } = sectionsOf(file);
+  const { cluster, server, user } = sectionsOf(file);
   const found = {
     ca: material(file, cluster, 'certificate-authority'),
     cert: material(file, user, 'client-certificate'),
@@ -47,5 +51,5 @@ export const readKubeconfig = (file: string): Access => {
     token: user['token'],
   };
   const present = Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)) as Omit<Access, 'server'>;
-  return { server: new URL(cluster['server'] ?? ''), ...present };
+  return { server: new URL(server), ...present };
 };

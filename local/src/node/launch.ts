@@ -1,5 +1,5 @@
 // From a container of the API to a command that can be started: image, environment, arguments, mounts, root.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Agent } from './agent.ts';
 import type { NodeFacts } from './downward.ts';
@@ -22,6 +22,8 @@ export interface LaunchInput {
   readonly directory: string;
 }
 
+/** The container's own temporary files; the host's /tmp stays visible, since images may lie below it. */
+const TMP_TARGET = '/.polar-tmp';
 /** Where the hosts file of the pod's namespace is bound; a directory, so that the agent can replace the file at once. */
 const HOSTS_TARGET = '/.polar';
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -36,6 +38,7 @@ const nodeEnv = ({ agent, pod }: LaunchInput, image: Image): Record<string, stri
     HOME: process.env['HOME'] ?? '/',
     // the pods share the host's network; gloo would otherwise look for an interface by hostname
     GLOO_SOCKET_IFNAME: 'lo',
+    TMPDIR: TMP_TARGET,
     ...image.env,
     HOSTNAME: hostnameOf(pod),
     PATH: [...image.path, inherited].join(':'),
@@ -90,6 +93,9 @@ export const prepareCommand = (input: LaunchInput, image: Image, env: Readonly<R
   if (argv.length === 0) throw new StartError(`no command specified: the container has none and image "${container.image ?? ''}" has no entrypoint`);
   mkdirSync(directory, { recursive: true });
   writeFileSync(messageFile(directory), '', { mode: 0o666 });
+  const tmp = join(directory, 'tmp');
+  rmSync(tmp, { recursive: true, force: true });
+  mkdirSync(tmp);
   const hosts = hostsDirectory(agent, pod.metadata.namespace);
   mkdirSync(hosts, { recursive: true });
   const root = join(directory, 'root');
@@ -98,6 +104,7 @@ export const prepareCommand = (input: LaunchInput, image: Image, env: Readonly<R
     ...(container.volumeMounts ?? []).map((mount) => volumeMount(mount, input, env)),
     { source: messageFile(directory), target: resolve('/', container.terminationMessagePath ?? '/dev/termination-log'), readOnly: false },
     { source: hosts, target: HOSTS_TARGET, readOnly: true },
+    { source: tmp, target: TMP_TARGET, readOnly: false },
   ], [
     { target: '/etc/hosts', link: `${HOSTS_TARGET}/hosts` },
     { target: '/etc/hostname', text: `${hostname}\n` },

@@ -63,6 +63,8 @@ const main = async (): Promise<void> => {
   enterNamespace();
   mkdirSync(dir, { recursive: true });
   for (const record of killRecorded(dir)) logToStderr('warn', 'ended a process an earlier agent left', { ...record });
+  // one pod's trouble must not end the others, which die with this process
+  process.on('uncaughtException', (error) => { logToStderr('error', 'unexpected error', { reason: error.stack ?? error.message }); });
   const agent = await startAgent(options, logToStderr);
   writeFileSync(join(dir, 'agent.json'), JSON.stringify({ pid: process.pid, startTicks: startTicks(process.pid), port: agent.port }));
   process.stdout.write(`node agent ready: node ${options.name}, kubelet API https://127.0.0.1:${agent.port}\n`);

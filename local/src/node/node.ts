@@ -1,4 +1,4 @@
-// The Node object: registered, refreshed every ten seconds with its Lease, and told Ready until the agent stops.
+// The Node object: registered, refreshed every five seconds with its Lease, and told Ready until the agent stops.
 import { arch, cpus, hostname, platform, release, totalmem } from 'node:os';
 import { readFileSync } from 'node:fs';
 import { isStatus } from './api.ts';
@@ -15,7 +15,7 @@ export interface NodeOptions {
 }
 
 const LEASE_SECONDS = 40;
-const HEARTBEAT_MS = 10_000;
+const HEARTBEAT_MS = 5_000;
 const ARCHITECTURE: Readonly<Record<string, string>> = { x64: 'amd64' };
 
 /** What the node offers: the machine's CPUs and memory, many pods, and `extra` (which may replace any of them). */

@@ -102,12 +102,14 @@ export class PodWorker {
     rmSync(this.#logDirectory, { recursive: true, force: true });
   }
 
-  /** Where the log of a container lies and, while it runs, the open log; undefined when there is none. */
-  logOf(name: string, previous: boolean): { path: string; live: ContainerLog | undefined } | undefined {
+  /** Where the log of a container lies and, while it runs, the open log; or why there is none. */
+  logOf(name: string, previous: boolean): { path: string; live: ContainerLog | undefined } | string {
     const runner = [...this.#init, ...this.#main].find((one) => one.container.name === name);
-    if (!runner) return undefined;
-    const { restartCount, state } = runner.record;
-    if (previous && restartCount === 0) return undefined;
+    const inPod = `container "${name}" in pod "${this.#pod.metadata.name}"`;
+    if (!runner) return `${inPod} not found`;
+    const { restartCount, state, lastState } = runner.record;
+    if (previous && restartCount === 0) return `previous terminated ${inPod} not found`;
+    if (state.waiting && !lastState) return `${inPod} is waiting to start: ${state.waiting.reason ?? ''}`;
     const live = !previous && state.running ? runner.log : undefined;
     return { path: runner.logPath(previous ? restartCount - 1 : restartCount), live };
   }
@@ -235,9 +237,17 @@ export class PodWorker {
     this.#agent.log('info', 'pod ended', { pod: keyOf(this.#pod), phase: phaseOf(this.#pod, ...this.#records(), this.#stop.signal.aborted) });
     this.#tell();
     await this.#writer.flush();
-    await this.#volumes.remove();
-    rmSync(this.directory, { recursive: true, force: true });
+    await this.#clean();
     if (this.#pod.metadata.deletionTimestamp !== undefined) await this.#delete();
+  }
+
+  async #clean(): Promise<void> {
+    try {
+      await this.#volumes.remove();
+      rmSync(this.directory, { recursive: true, force: true });
+    } catch (error) {
+      this.#agent.log('warn', 'pod folder not removed', { pod: keyOf(this.#pod), reason: reasonOf(error) });
+    }
   }
 
   async #delete(): Promise<void> {

@@ -7,6 +7,7 @@ import { sleep } from './clock.ts';
 import { hostsText, serviceAddresses } from './hosts.ts';
 import type { NamedPod } from './hosts.ts';
 import { hostsDirectory } from './launch.ts';
+import { reasonOf } from './log.ts';
 import { keyOf } from './objects.ts';
 import type { Pod, Service } from './objects.ts';
 import { PodWorker } from './pod.ts';
@@ -88,7 +89,7 @@ export class Pods {
     this.#hostsPending = true;
     setImmediate(() => {
       this.#hostsPending = false;
-      this.#writeHosts();
+      this.#tryWriteHosts();
     });
   }
 
@@ -98,11 +99,19 @@ export class Pods {
     const ip = before !== undefined && !taken.has(before) ? before : addressFor(pod.metadata.uid, taken);
     agent.log('info', 'pod accepted', { pod: keyOf(pod), ip });
     this.#workers.set(pod.metadata.uid, new PodWorker(agent, pod, ip, () => { this.hostsChanged(); }));
-    this.#writeHosts();
+    this.#tryWriteHosts();
   }
 
   #named(): NamedPod[] {
     return [...this.#workers.values()].filter((worker) => !worker.finished).map(({ pod, ip, ready }) => ({ pod, ip, ready }));
+  }
+
+  #tryWriteHosts(): void {
+    try {
+      this.#writeHosts();
+    } catch (error) {
+      this.#agent?.log('error', 'hosts files not written', { reason: reasonOf(error) });
+    }
   }
 
   #writeHosts(): void {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# First process of a container, pid 1 of its own pid, mount and uts namespaces.
+# First process of a container, pid 1 of its own pid, mount, ipc and uts namespaces.
 # usage: sandbox-init.sh ROOT HOSTNAME WORKDIR COMMAND [ARG...]
 # ROOT is a skeleton of mount points, ROOT.base and ROOT.volumes the fstab files that fill it. fd 3 leads to the agent:
 # "started" once the command can run, anything else is why it cannot, and "exit N" at the end. A dead agent makes the first
@@ -16,12 +16,13 @@ mount --make-unbindable "$root"
 # a directory of the host that may not be bound is left out
 mount --all --fstab "$root.base" 2>/dev/null || true
 mount -t proc proc "$root/proc" 2>/dev/null || mount --rbind /proc "$root/proc"
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm" 2>/dev/null || true
 mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$root/dev/pts" 2>/dev/null || true
 mount --all --fstab "$root.volumes"
 cd "$root"
 pivot_root . .old
 umount --lazy /.old
-hostname "$name"
+hostname "$name" 2>/dev/null || true
 PATH=$user_path
 cd -- "$workdir" || exit 128
 program=$(type -P -- "$1") || { echo "exec: \"$1\": executable file not found in \$PATH or not executable" >&2; exit 128; }

@@ -1,4 +1,4 @@
-// Runs one container's process in its own mount, pid and uts namespaces. The process tree is
+// Runs one container's process in its own mount, pid, ipc and uts namespaces. The process tree is
 //   agent -> unshare (dies with the agent) -> sandbox-init.sh (pid 1 inside, dies with unshare) -> the user's command
 // and killing pid 1 ends everything inside, so no process outlives its container or the agent. This isolates nothing:
 // same user, same network, the host's files.
@@ -68,7 +68,7 @@ const listen = (status: Readable): InitReport => {
 };
 
 const spawnInit = (command: Command): ChildProcess => {
-  const namespaces = ['--mount', '--pid', '--uts', '--fork', '--kill-child=SIGKILL'];
+  const namespaces = ['--mount', '--pid', '--uts', '--ipc', '--fork', '--kill-child=SIGKILL'];
   const argv = ['--pdeathsig', 'KILL', toolPath('unshare'), ...namespaces, toolPath('bash'), '-p', INIT, command.root, command.hostname, command.workingDir, ...command.argv];
   // detached: Ctrl-C at the agent's terminal is for the agent, which then stops its pods in order
   return spawn(toolPath('setpriv'), argv, { env: { ...command.env }, stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'], detached: true });

@@ -72,12 +72,8 @@ const serveLogs = (pods: Pods, url: URL, response: ServerResponse): void => {
   const [, , namespace = '', podName = '', container = ''] = url.pathname.split('/').map(decodeURIComponent);
   const worker = pods.find(namespace, podName);
   if (!worker) { refuse(response, 404, `pod ${namespace}/${podName} is not on this node`); return; }
-  const previous = url.searchParams.get('previous') === 'true';
-  const log = worker.logOf(container, previous);
-  if (!log) {
-    refuse(response, 400, `${previous ? 'previous terminated ' : ''}container "${container}" in pod "${podName}" not found`);
-    return;
-  }
+  const log = worker.logOf(container, url.searchParams.get('previous') === 'true');
+  if (typeof log === 'string') { refuse(response, 400, log); return; }
   const query = logQuery(url.searchParams, Date.now());
   response.writeHead(200, { 'content-type': 'text/plain' });
   response.flushHeaders();

@@ -115,6 +115,5 @@ export const podStatus = (pod: Pod, init: readonly ContainerRecord[], main: read
     containerStatuses: main.map(toContainerStatus),
     ...(facts.reason !== undefined && { reason: facts.reason }),
     ...(facts.message !== undefined && { message: facts.message }),
-    qosClass: pod.status?.qosClass ?? 'BestEffort',
   };
 };
