@@ -1,0 +1,185 @@
+"""Whole runs as real processes: what they leave behind, and what kills, signals and bad input do to them."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs import Gang, complete, ends_with, points, tensor_hashes
+from run_documents import (
+    finetune_document,
+    preference_rows,
+    pretrain_document,
+    trajectory_rows,
+    write_json,
+    write_jsonl,
+)
+
+GOLDEN = Path(__file__).parent / "testdata" / "losses_tiny_cpu.txt"
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_jsonl(tmp_path_factory.mktemp("data") / "rows.jsonl.gz", trajectory_rows())
+
+
+@pytest.fixture(scope="module")
+def triplets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_jsonl(tmp_path_factory.mktemp("data") / "triplets.jsonl", preference_rows())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, rows: Path) -> Path:
+    return complete(config_in(tmp_path_factory.mktemp("trained"), rows, budget__steps=STEPS))
+
+
+@pytest.fixture(scope="module")
+def trained_by_two(tmp_path_factory: pytest.TempPathFactory, rows: Path) -> Path:
+    return complete(config_in(tmp_path_factory.mktemp("two"), rows, gang__workers=2, budget__steps=STEPS), ranks=2)
+
+
+def config_in(directory: Path, data: Path, **changes: Any) -> Path:
+    changes = {"checkpoint__keepLast": 100} | changes
+    return write_json(directory / "run.json", pretrain_document(directory / "out", data, **changes))
+
+
+def losses(directory: Path) -> list[float]:
+    return [point["train_loss"] for point in points(directory)]
+
+
+def same_run(one: Path, other: Path, step: int) -> None:
+    assert tensor_hashes(one, step) == tensor_hashes(other, step)
+    assert points(one) == points(other)
+
+
+def test_the_losses_of_the_tiny_run_are_the_recorded_ones(trained: Path) -> None:
+    got = losses(trained)[:20]
+    if os.environ.get("UPDATE_TESTDATA"):
+        GOLDEN.write_text("".join(f"{value!r}\n" for value in got))
+    assert got == pytest.approx([float(line) for line in GOLDEN.read_text().split()], abs=1e-5)
+
+
+def test_training_lowers_the_loss_and_validation_tells_policies_apart_on_unseen_prompts(trained: Path) -> None:
+    got = losses(trained)
+    assert sum(got[-5:]) < 0.6 * sum(got[:5])
+    last = points(trained)[-1]
+    assert last["step"] == STEPS
+    assert last["val_accuracy"] > 0.8
+
+
+def test_every_checkpoint_has_a_validation_loss_and_the_newest_is_the_last_step(trained: Path) -> None:
+    manifests = [json.loads(path.read_text()) for path in sorted(trained.glob("step-*/manifest.json"))]
+    assert [m["step"] for m in manifests] == list(range(5, STEPS + 1, 5))
+    assert all(m["valLoss"] > 0 for m in manifests)
+    assert (trained / "LATEST").read_text() == f"step-{STEPS:08d}\n"
+
+
+def test_a_killed_run_resumes_to_the_same_bits_as_one_that_was_never_killed(
+    tmp_path: Path, rows: Path, trained: Path
+) -> None:
+    config = config_in(tmp_path, rows, budget__steps=STEPS)
+    out = tmp_path / "out"
+    for step in (10, 35):
+        gang = Gang(config)
+        gang.wait_until((out / f"step-{step:08d}" / "manifest.json").exists)
+        gang.kill()
+        assert not (out / f"step-{STEPS:08d}").exists()
+    same_run(complete(config), trained, STEPS)
+
+
+def test_sigterm_saves_at_once_and_the_next_attempt_continues_to_the_same_bits(
+    tmp_path: Path, rows: Path, trained_by_two: Path
+) -> None:
+    config = config_in(tmp_path, rows, gang__workers=2, budget__steps=STEPS)
+    gang = Gang(config, ranks=2)
+    gang.wait_until((tmp_path / "out" / "step-00000005" / "manifest.json").exists)
+    gang.processes[1].send_signal(signal.SIGTERM)  # one rank is told, both must stop at the same step
+    assert gang.wait() == [20, 20], gang.log().read_text()
+    newest = (tmp_path / "out" / "LATEST").read_text().strip()
+    saved = int(newest.removeprefix("step-"))
+    assert f"stopped at step {saved} of {STEPS} after saving" in gang.log().read_text()
+    assert points(tmp_path / "out")[-1]["step"] == saved < STEPS
+    same_run(complete(config, ranks=2), trained_by_two, STEPS)
+
+
+def test_two_workers_train_on_the_batches_of_one(tmp_path: Path, rows: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    one = complete(config_in(tmp_path / "1", rows, model__dropout="0"))
+    two = complete(config_in(tmp_path / "2", rows, model__dropout="0", gang__workers=2), ranks=2)
+    assert losses(two) == pytest.approx(losses(one), abs=2e-4)
+    assert [p["tokens"] for p in points(two)] == [p["tokens"] for p in points(one)]
+    assert points(two)[4]["val_loss"] == pytest.approx(points(one)[4]["val_loss"], abs=1e-4)
+
+
+def test_a_finished_run_that_is_started_again_ends_at_once(trained: Path) -> None:
+    before = points(trained)
+    assert complete(trained.parent / "run.json") == trained
+    assert points(trained) == before
+
+
+def test_a_warm_start_is_saved_as_step_zero_and_not_repeated(tmp_path: Path, rows: Path) -> None:
+    warm = {"policyClassification": {"steps": 6, "batchTrajectories": 8, "learningRate": "0.003"}}
+    config = config_in(tmp_path, rows, warmStart=warm, budget__steps=STEPS)
+    gang = Gang(config)
+    gang.wait_until((tmp_path / "out" / "step-00000010" / "manifest.json").exists)
+    gang.kill()
+    assert "warm start 6/6" in gang.log().read_text()
+    complete(config)
+    assert "warm start" not in gang.log().read_text()
+
+
+def test_a_warm_start_that_is_killed_is_repeated_to_the_same_weights(tmp_path: Path, rows: Path) -> None:
+    warm = {"policyClassification": {"steps": 40, "batchTrajectories": 8, "learningRate": "0.003"}}
+    config = config_in(tmp_path, rows, warmStart=warm, budget__steps=5)
+    gang = Gang(config)
+    gang.wait_until(lambda: b"warm start 10/40" in gang.log().read_bytes())
+    gang.kill()
+    assert not list((tmp_path / "out").glob("step-*"))
+    complete(config)
+    (tmp_path / "again").mkdir()
+    again = complete(config_in(tmp_path / "again", rows, warmStart=warm, budget__steps=5))
+    same_run(tmp_path / "out", again, 5)
+
+
+def test_cross_prompt_pairs_and_unseen_policies_are_validated(tmp_path: Path, rows: Path) -> None:
+    config = config_in(tmp_path, rows, data__pairing="crossPrompt", validation__heldOutPolicies=2, budget__steps=5)
+    out = complete(config)
+    state = json.loads((out / "step-00000005" / "state.json").read_text())
+    assert state["validation"]["unseen"]["pairs"] > 0
+    assert 0 <= state["styleBaseline"]["unseen"] <= 1
+
+
+def test_fine_tuning_starts_from_a_pre_trained_checkpoint_and_resumes_by_itself(
+    tmp_path: Path, trained: Path, triplets: Path
+) -> None:
+    init = trained / f"step-{STEPS:08d}"
+    document = finetune_document(tmp_path / "out", triplets, init, budget={"epochs": 3})
+    config = write_json(tmp_path / "run.json", document)
+    out = complete(config)
+    assert points(out)[-1]["step"] == 9  # 18 training triplets, 6 a step, three times
+    manifest = json.loads((out / "step-00000009" / "manifest.json").read_text())
+    wanted = json.loads((init / "manifest.json").read_text())
+    assert manifest["parent"] is not None
+    assert json.loads((out / "step-00000009" / "state.json").read_text())["model"]["hiddenSize"] == 32
+    assert (out / "step-00000009" / "tokenizer.json").read_bytes() == (init / "tokenizer.json").read_bytes()
+    assert wanted["files"]["tokenizer.json"] == manifest["files"]["tokenizer.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "wanted"),
+    [
+        ({"data__path": "/nowhere/rows.jsonl"}, 11, "/nowhere/rows.jsonl: no such file or folder"),
+        ({"optimizer__schedule": "wsd"}, 10, "optimizer.schedule: expected cosine or constant"),
+        ({"model__init": {"path": "/nowhere/step-00000005"}}, 12, "/nowhere/step-00000005"),
+        ({"model__tokenizer": {"path": "/nowhere"}}, 10, "model.tokenizer.path: cannot read /nowhere"),
+        ({"validation__heldOutPolicies": 3}, 11, "expected at least 2 policies for training beside 3 held out, got 4"),
+    ],
+)
+def test_what_a_user_can_get_wrong_ends_with_its_own_code_and_a_message(
+    tmp_path: Path, rows: Path, changes: dict[str, Any], code: int, wanted: str
+) -> None:
+    assert wanted in ends_with(config_in(tmp_path, rows, **changes), code)
