@@ -1,6 +1,11 @@
 // Telemetry against a real API server: what reaches a status, whatever fails on the way.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { repositoryRoot } from '../../local/src/paths.ts';
 import { pathOf } from '../../operator/src/runtime/object.ts';
 import { remove } from '../../operator/src/runtime/verbs.ts';
 import { PRETRAINS, Trainer, aReplica, closeTrainers, eventually, point, report, setUp } from './ingestWorld.ts';
@@ -86,6 +91,36 @@ describe('a trainer that proves who it is', () => {
     const trainer = new Trainer(ingest, `Bearer ${token}`);
     trainer.send(report(run, 1, { points: Array.from({ length: 60_000 }, (_, i) => point(i + 1)) }));
     assert.equal((await trainer.refusal()).code, 'RESOURCE_EXHAUSTED');
+  });
+});
+
+describe('the trainer program', () => {
+  const program = `
+import sys
+from polar.gen import telemetry_pb2 as pb
+from polar.mailbox import Mailbox
+from polar.telemetry import Target, TelemetryStream
+address, token, ca, run = sys.argv[1:]
+mailbox = Mailbox(run, 1, 0)
+stream = TelemetryStream(Target(address=address, token_path=token, ca_path=ca, interval_seconds=0.05), mailbox, 1)
+for step in range(1, 2501):
+    mailbox.add_points([pb.Point(step=step, tokens=step, train_loss=0.7)])
+mailbox.put(pb.ReportRequest(progress=pb.Progress(stage="Training", step=2500), final=True))
+stream.hurry()
+sys.exit(0 if mailbox.wait_until_empty(20) else 1)
+`;
+
+  test('reports 2500 points over its own client, and hears that they are kept', async () => {
+    const { run, token } = await world.training('python');
+    const [tokenPath, caPath] = [join(set.cluster.dir, 'token'), join(set.cluster.dir, 'ingest-ca.crt')];
+    writeFileSync(tokenPath, token);
+    writeFileSync(caPath, ingest.caPem);
+    await promisify(execFile)(join(repositoryRoot, 'trainer/.venv/bin/python'), ['-c', program, `localhost:${ingest.port}`, tokenPath, caPath, run.metadata.uid], { cwd: join(repositoryRoot, 'trainer') });
+    const { status } = await world.read('python');
+    assert.equal(status?.progress?.stage, 'Done');
+    assert.equal(status.progress.step, 2500);
+    assert.equal(status.curve?.at(-1)?.step, 2500);
+    assert.ok(status.curve.length > 70 && status.curve.length <= 200);
   });
 });
 

@@ -2,7 +2,8 @@
 // real pods, real TLS, and the operator with the permissions of its manifest.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { issue, servingNames } from '../../operator/src/ingest/certificate.ts';
+import { ensureCertificate, isUsable, issue, servingNames } from '../../operator/src/ingest/certificate.ts';
+import { pathOf } from '../../operator/src/runtime/object.ts';
 import { remove } from '../../operator/src/runtime/verbs.ts';
 import { PODS, PRETRAINS, Trainer, aReplica, closeTrainers, report, setUp } from './ingestWorld.ts';
 import type { Replica, SetUp, World } from './ingestWorld.ts';
@@ -109,5 +110,31 @@ describe('a caller', () => {
     const { token } = await world.training('authority');
     const other = await issue(servingNames('polar-system'), new Date());
     assert.equal((await new Trainer({ ...ingest, caPem: other.caPem }, `Bearer ${token}`).refusal()).code, 'UNAVAILABLE');
+  });
+});
+
+describe('the certificate', () => {
+  const secret = pathOf({ apiVersion: 'v1', kind: 'Secret', plural: 'secrets', namespaced: true }, { namespace: 'polar-system', name: 'polar-ingest-tls' });
+
+  test('is the same for replicas that start together on a new cluster', async () => {
+    await world.client.request('DELETE', secret);
+    const authorities = await Promise.all(Array.from({ length: 4 }, () => ensureCertificate(set.operator, 'polar-system', new Date())));
+    assert.equal(new Set(authorities.map(({ certificatePem }) => certificatePem)).size, 1);
+  });
+
+  test('is renewed in place under the same authority when its end is near', async () => {
+    const now = await ensureCertificate(set.operator, 'polar-system', new Date());
+    const soon = new Date(Date.now() + 61 * 86_400_000);
+    const renewed = await Promise.all([1, 2].map(() => ensureCertificate(set.operator, 'polar-system', soon)));
+    assert.equal(renewed[0]?.certificatePem, renewed[1]?.certificatePem);
+    assert.notEqual(renewed[0]?.certificatePem, now.certificatePem);
+    assert.equal(renewed[0]?.caPem, now.caPem);
+  });
+
+  test('is made anew when somebody damaged the Secret', async () => {
+    await world.client.request('PATCH', secret, { contentType: 'application/merge-patch+json', body: { data: { 'tls.key': 'AAAA' } } });
+    const made = await ensureCertificate(set.operator, 'polar-system', new Date());
+    assert.ok(isUsable(made, servingNames('polar-system'), new Date()));
+    assert.deepEqual(await ensureCertificate(set.operator, 'polar-system', new Date()), made);
   });
 });

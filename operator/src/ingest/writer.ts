@@ -72,7 +72,7 @@ export class RunWriter {
     this.#isBusy = true;
     let backoffMs = 200;
     while (this.#waiting.length > 0 && !this.#stop.signal.aborted) {
-      await sleep(this.#writtenAt + this.#options.minIntervalMs - Date.now(), this.#stop.signal);
+      await sleep(Math.max(0, this.#writtenAt + this.#options.minIntervalMs - Date.now()), this.#stop.signal);
       if (this.#stop.signal.aborted) break;
       backoffMs = (await this.#writeWaiting()) ? 200 : await this.#backOff(backoffMs);
     }
