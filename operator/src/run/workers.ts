@@ -38,9 +38,9 @@ export function trainerState(pod: Pod): ContainerState | undefined {
 
 /** The first thing, in worker order, that keeps a worker from starting; undefined when nothing does. */
 export function obstacleOf(pods: readonly Pod[]): Obstacle | undefined {
-  const inOrder = [...pods].sort((a, b) => indexOf(a) - indexOf(b));
+  const inOrder = pods.filter((pod) => !hasStarted(pod)).sort((a, b) => indexOf(a) - indexOf(b));
   for (const pod of inOrder) {
-    const obstacle = unscheduled(pod) ?? notStarting(pod);
+    const obstacle = notStarting(pod) ?? unscheduled(pod);
     if (obstacle !== undefined) return { reason: obstacle.reason, message: `worker ${indexOf(pod)} (pod ${pod.metadata.name}): ${obstacle.message}` };
   }
   return undefined;
