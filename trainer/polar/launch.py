@@ -4,8 +4,8 @@ Checks the config, starts this worker's ranks (through torchrun, or directly whe
 SIGTERM on to them so that they save, and ends with one outcome: the termination message and the mapped exit code.
 Imports no torch, so a bad config is told within a second.
 
-Environment: JOB_COMPLETION_INDEX (which worker this is), POLAR_GRACE_SECONDS (the pod's grace period; ranks that have
-not saved five seconds before its end are killed), POLAR_TERMINATION_LOG.
+Environment: JOB_COMPLETION_INDEX (which worker this is), POLAR_GRACE_SECONDS (the pod's grace period, 120 unless
+told; ranks that have not saved five seconds before its end are killed), POLAR_TERMINATION_LOG.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Shutdown:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if self.deadline is None:
-            grace = float(os.environ.get("POLAR_GRACE_SECONDS", "30"))
+            grace = float(os.environ.get("POLAR_GRACE_SECONDS", "120"))
             self.deadline = time.monotonic() + max(grace - GRACE_MARGIN_SECONDS, grace / 2)
 
 

@@ -1,6 +1,6 @@
 """A worker's container from outside: exit code, termination message, and what SIGTERM and kills do to it.
 
-Gangs are two real workers on 127.0.0.2 and 127.0.0.3 with torchrun and gloo; their program is `gang_program.py`.
+Gangs are two real workers that meet on a loopback address, with torchrun and gloo; their program is `gang_program.py`.
 """
 
 import json
@@ -18,7 +18,7 @@ import pytest
 
 HERE = Path(__file__).parent
 CONFIG: dict[str, Any] = json.loads((HERE / "testdata" / "launch_config.json").read_text())
-ADDRESSES = ("127.0.0.2", "127.0.0.3")
+ADDRESS, OTHER_ADDRESS = "127.0.0.2", "127.0.0.3"
 
 
 class Worker:
@@ -70,16 +70,16 @@ def worker(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.fixture
-def gang(worker: Any) -> Any:
-    """Starts two workers of one process each."""
+def gang(worker: Any) -> Iterator[Any]:
+    """Starts two workers of one process each; another pod on this host's network uses the same port."""
+    with socket.create_server((OTHER_ADDRESS, 0)) as other:
 
-    def start(plan: dict[str, Any]) -> list[Worker]:
-        with socket.create_server((ADDRESSES[0], 0)) as probe:
-            port = probe.getsockname()[1]
-        shape = {"workers": 2, "processesPerWorker": 1, "masterAddress": ADDRESSES[0], "masterPort": port}
-        return [worker(plan, CONFIG | {"gang": shape}, JOB_COMPLETION_INDEX=str(index)) for index in (0, 1)]
+        def start(plan: dict[str, Any]) -> list[Worker]:
+            shape = {"workers": 2, "masterAddress": ADDRESS, "masterPort": other.getsockname()[1]}
+            config = CONFIG | {"gang": CONFIG["gang"] | shape}
+            return [worker(plan, config, JOB_COMPLETION_INDEX=str(index)) for index in (0, 1)]
 
-    return start
+        yield start
 
 
 def alive(pid: int) -> bool:
