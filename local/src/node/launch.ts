@@ -29,6 +29,8 @@ const HOSTS_TARGET = '/.polar';
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export const hostsDirectory = (agent: Pick<Agent, 'dir'>, namespace: string): string => join(agent.dir, 'hosts', namespace);
+/** The skeletons of a pod's containers: in memory, since each is hundreds of small files made while somebody waits. */
+export const rootsDirectory = (agent: Pick<Agent, 'dir'>, pod: Pod): string => join(agent.dir, 'roots', pod.metadata.uid);
 export const messageFile = (directory: string): string => join(directory, 'termination-log');
 export const hostnameOf = (pod: Pod): string => (pod.spec.hostname ?? pod.metadata.name).slice(0, 63).replace(/[.-]+$/, '');
 
@@ -98,7 +100,7 @@ export const prepareCommand = (input: LaunchInput, image: Image, env: Readonly<R
   mkdirSync(tmp);
   const hosts = hostsDirectory(agent, pod.metadata.namespace);
   mkdirSync(hosts, { recursive: true });
-  const root = join(directory, 'root');
+  const root = join(rootsDirectory(agent, pod), container.name);
   const hostname = hostnameOf(pod);
   buildRoot(root, [
     ...(container.volumeMounts ?? []).map((mount) => volumeMount(mount, input, env)),

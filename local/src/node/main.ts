@@ -7,7 +7,7 @@
 //        [--backoff-base-seconds 10] [--shutdown-grace-seconds 10]
 //
 // FILE of --kubeconfig holds the identity system:node:<name>. The format of --images is in images.ts. DIR is the agent's own:
-// pods/, logs/, hosts/, volumes/, processes/, agent.json {pid, startTicks, port}. It prints one line "node agent ready: ..." on
+// pods/, roots/, logs/, hosts/, volumes/, processes/, agent.json {pid, startTicks, port}. It prints one line "node agent ready: ..." on
 // stdout once the Node is registered, logs to stderr, and on SIGTERM or SIGINT stops its pods first. It isolates nothing:
 // a pod has the user's rights, the host's network and files; resource limits are accounting only.
 import { mkdirSync, writeFileSync } from 'node:fs';

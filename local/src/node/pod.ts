@@ -6,6 +6,7 @@ import { rfc3339, sleep } from './clock.ts';
 import { ContainerRunner } from './container.ts';
 import type { NodeFacts } from './downward.ts';
 import { isStatus } from './api.ts';
+import { rootsDirectory } from './launch.ts';
 import { reasonOf } from './log.ts';
 import type { ContainerLog } from './logs.ts';
 import { keyOf } from './objects.ts';
@@ -244,7 +245,7 @@ export class PodWorker {
   async #clean(): Promise<void> {
     try {
       await this.#volumes.remove();
-      rmSync(this.directory, { recursive: true, force: true });
+      for (const directory of [rootsDirectory(this.#agent, this.#pod), this.directory]) rmSync(directory, { recursive: true, force: true });
     } catch (error) {
       this.#agent.log('warn', 'pod folder not removed', { pod: keyOf(this.#pod), reason: reasonOf(error) });
     }

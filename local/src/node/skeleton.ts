@@ -1,4 +1,4 @@
-// The private root of a container: a tree of mount points on the agent's own disk, and the fstab that fills it. The host's
+// The private root of a container: a tree of mount points, and the fstab that fills it. The host's
 // directories are bound into it one by one, so a mountPath that the host lacks becomes a directory of the skeleton and the
 // host's own tree is never written to.
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,5 @@
 // Wires the agent together: clients, watches, workers, kubelet API, provisioner.
+import { join } from 'node:path';
 import type { Agent } from './agent.ts';
 import { connectApi, isStatus } from './api.ts';
 import type { Api } from './api.ts';
@@ -15,6 +16,7 @@ import { runProvisioner } from './provisioner.ts';
 import { Reflector } from './reflector.ts';
 import { serveKubelet } from './server.ts';
 import type { ServerFiles } from './server.ts';
+import { mountTmpfs } from './volumes/tmpfs.ts';
 
 export interface AgentOptions {
   readonly name: string;
@@ -54,6 +56,7 @@ const startProvisioner = async (options: AgentOptions, log: Log, signal: AbortSi
 
 /** Resolves once the Node is registered and the first list of pods was taken. */
 export const startAgent = async (options: AgentOptions, log: Log): Promise<RunningAgent> => {
+  await mountTmpfs(join(options.dir, 'roots'));
   const api = connectApi(options.kubeconfig);
   const stopped = new AbortController();
   const { signal } = stopped;

@@ -1,36 +1,21 @@
 // The pod's volumes as directories on the host: made, kept current, taken away.
-import { execFile } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import type { Api } from '../api.ts';
 import type { Claim, PersistentVolume, Volume } from '../objects.ts';
 import { quantity } from '../quantity.ts';
-import { toolPath } from '../sandbox.ts';
 import { isProjection, payloadOf } from './projection.ts';
 import type { ProjectionInput } from './projection.ts';
 import { samePayload, writePayload } from './payload.ts';
 import type { Payload } from './payload.ts';
-
-const run = promisify(execFile);
+import { mountTmpfs, unmount } from './tmpfs.ts';
 
 /** A PVC with this annotation set to "true" is a file system of the requested size, so that it can be filled. */
 export const SIZE_LIMIT_ANNOTATION = 'polar.training/size-limit-enforced';
 
-const isMounted = (directory: string): boolean =>
-  readFileSync('/proc/self/mounts', 'utf8').includes(` ${directory.replaceAll(' ', '\\040')} `);
-
-/** A tmpfs of at most `bytes` (half the memory when undefined). Only this agent and its pods see it, and it ends with them. */
-const mountSized = async (directory: string, bytes: number | undefined): Promise<void> => {
-  mkdirSync(directory, { recursive: true });
-  if (isMounted(directory)) return;
-  const options = `mode=0777${bytes === undefined ? '' : `,size=${Math.ceil(bytes)}`}`;
-  await run(toolPath('mount'), ['-t', 'tmpfs', '-o', options, 'tmpfs', directory]);
-};
-
 const emptyDir = async (directory: string, from: NonNullable<Volume['emptyDir']>): Promise<string> => {
   if (from.sizeLimit !== undefined || from.medium === 'Memory') {
-    await mountSized(directory, from.sizeLimit === undefined ? undefined : quantity(from.sizeLimit));
+    await mountTmpfs(directory, from.sizeLimit === undefined ? undefined : quantity(from.sizeLimit));
     return directory;
   }
   mkdirSync(directory, { recursive: true });
@@ -64,7 +49,7 @@ const claimed = async (api: Api, namespace: string, claimName: string): Promise<
   const volume = await api.get<PersistentVolume>(`/api/v1/persistentvolumes/${volumeName}`);
   const directory = volumePath(volume);
   const limited = claim.metadata.annotations?.[SIZE_LIMIT_ANNOTATION] === 'true';
-  if (limited) await mountSized(directory, quantity(volume.spec?.capacity?.['storage'] ?? '0'));
+  if (limited) await mountTmpfs(directory, quantity(volume.spec?.capacity?.['storage'] ?? '0'));
   return directory;
 };
 
@@ -102,7 +87,7 @@ export class PodVolumes {
   /** Unmounts and removes everything that belongs to the pod alone. */
   async remove(): Promise<void> {
     for (const directory of this.paths.values()) {
-      if (directory.startsWith(this.#directory) && isMounted(directory)) await run(toolPath('umount'), ['--lazy', directory]).catch(() => undefined);
+      if (directory.startsWith(this.#directory)) await unmount(directory);
     }
     this.paths.clear();
     rmSync(this.#directory, { recursive: true, force: true });
