@@ -5,6 +5,7 @@ is a line in the log, never a failed run.
 """
 
 import math
+import numbers
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -74,7 +75,7 @@ class Reporter:
     ) -> None:
         """Adds a curve point. Values that are not finite are left out."""
         values = {"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accuracy}
-        point: PointFields = {"step": step, "tokens": tokens, **_finite(values)}
+        point: PointFields = {"step": int(step), "tokens": int(tokens), **_finite(values)}
         log, mailbox = self._log, self._mailbox
         if log:
             self._guard(lambda: log.append(point))
@@ -185,7 +186,9 @@ class Reporter:
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value is not None and math.isfinite(value)}
+    """The values that are finite numbers, as Python's own int and float."""
+    finite = {key: value for key, value in values.items() if value is not None and math.isfinite(value)}
+    return {key: int(value) if isinstance(value, numbers.Integral) else float(value) for key, value in finite.items()}
 
 
 def _score(score: Score | None) -> pb.Score | None:
