@@ -29,9 +29,9 @@ RESOLUTION = 1_000_000  # probabilities are kept as integers: the same samples o
 LINES_READ = 0.6  # share of the logbook that one policy is fitted to
 COUNT_WEIGHT = 0.3
 SCHOOLS = 3
-FAVOUR_STRENGTH = 0.25  # words a policy likes: the only trait that a bag of words sees
-ROLE_STRENGTH = 1.6  # words it likes as subject rather than object
-HABIT_STRENGTH = 1.8  # themes it lets follow each other
+FAVOUR_STRENGTH = 0.15  # words a policy likes: the only trait that a bag of words sees
+ROLE_STRENGTH = 2.2  # words it likes as subject rather than object
+HABIT_STRENGTH = 2.2  # themes it lets follow each other
 COHERENCE_STRENGTH = 1.2  # themes it lets follow themselves
 
 
