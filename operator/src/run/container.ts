@@ -25,6 +25,7 @@ function environment(of: Attempt): readonly Fields[] {
     { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
     { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
     { name: 'PYTHONUNBUFFERED', value: '1' },
+    { name: 'POLAR_GRACE_SECONDS', value: String(of.spec.spec.workers.terminationGracePeriodSeconds) },
     ...(threads === undefined ? [] : [{ name: 'OMP_NUM_THREADS', value: String(threads) }]),
   ];
 }
