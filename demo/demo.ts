@@ -39,7 +39,7 @@ async function main(): Promise<boolean> {
   const finetune = await train(kubectl, 'examples/02-finetune.yaml', 'polarfinetune');
   const best = finetune.status?.checkpoints?.best?.uri ?? '';
   console.log(`\nscoring ${String(TRIPLES)} held-out triplets with ${best}`);
-  const scored = await scoreTriples(kubectl, best, 'pvc://polar-data/toy/triples.jsonl');
+  const scored = await scoreTriples(kubectl, best, 'pvc://polar-data/toy/triples.jsonl.gz');
   mkdirSync(OUTPUT, { recursive: true });
   const runs = [pretrain, finetune];
   writeFileSync(join(OUTPUT, 'curves.svg'), drawCurves(runs.map((run) => ({ title: `${run.kind} ${run.metadata.name}`, points: run.status?.curve ?? [] }))));

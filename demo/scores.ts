@@ -25,7 +25,7 @@ export function scoreJob(uri: string, dataUri: string): object {
         restartPolicy: 'Never',
         containers: [{
           name: 'score', image: 'polar.training/trainer:dev',
-          command: ['sh', '-c', 'cat "$ROWS" && python -m polar.score --checkpoint "$CHECKPOINT" --jsonl "$ROWS"'],
+          command: ['sh', '-c', 'zcat "$ROWS" && zcat "$ROWS" | python -m polar.score --checkpoint "$CHECKPOINT" --jsonl -'],
           env: [{ name: 'ROWS', value: `/data/${data.path}` }, { name: 'CHECKPOINT', value: `/checkpoints/${checkpoint.path}` }],
           volumeMounts: [{ name: 'checkpoints', mountPath: '/checkpoints', readOnly: true }, { name: 'data', mountPath: '/data', readOnly: true }],
         }],

@@ -1,4 +1,4 @@
-"""Make the demo's toy policy pool: trajectories to pre-train on and ranked preferences to fine-tune on."""
+"""Make the demo's toy policy pool: trajectories to pre-train on, ranked preferences to fine-tune on, triples to score."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ OUTPUT_SYMBOLS = 34  # longest output; an output ends at the first full stop fro
 OUTPUT_AT_LEAST = 18
 PREFERENCE_SHARE = 0.5  # ranked triplets per trajectory prompt
 JUDGE_NOISE = 0.04
+TRIPLES_TO_SCORE = 3  # ranked triplets that are in no training file
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Command line to options; exits with status 2 and a message on a bad one."""
     parser = argparse.ArgumentParser(prog="toy_pool.py", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the two files; made when missing")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the files; made when missing")
     parser.add_argument("--seed", type=_at_least(0), default=7, help="same seed, same files (default %(default)s)")
     parser.add_argument("--policies", type=_at_least(2), default=8, help="language models (default %(default)s)")
     parser.add_argument("--prompts", type=_at_least(2), default=800, help="prefixes (default %(default)s)")
@@ -76,13 +77,14 @@ def make_pool(policies: int, seed: int) -> Pool:
 
 
 def write_pool(out: Path, args: argparse.Namespace) -> dict[str, int]:
-    """Sample the pool and write both files; returns file name -> rows. OSError or ValueError when it cannot."""
+    """Sample the pool and write its files; returns file name -> rows. OSError or ValueError when it cannot."""
     pool = make_pool(args.policies, args.seed)
     out.mkdir(parents=True, exist_ok=True)
     triplets = max(1, round(args.prompts * PREFERENCE_SHARE))
     rows = {
         "trajectories.jsonl.gz": trajectory_rows(pool, args.prompts, args.samples_per_prefix),
         "preferences.jsonl.gz": preference_rows(pool, triplets),
+        "triples.jsonl.gz": map(to_score, preference_rows(pool, TRIPLES_TO_SCORE)),
     }
     return {name: write_rows(out / name, made) for name, made in rows.items()}
 
@@ -119,6 +121,12 @@ def preference_rows(pool: Pool, count: int) -> Iterator[dict[str, list[dict[str,
             "chosen": [{"role": "assistant", "content": middle}],
             "rejected": [{"role": "assistant", "content": worst}],
         }
+
+
+def to_score(row: Mapping[str, list[dict[str, str]]]) -> dict[str, object]:
+    """A ranked triplet as a row for polar.score: the chosen candidate first."""
+    texts = {key: messages[0]["content"] for key, messages in row.items()}
+    return {"prompt": texts["prompt"], "reference": texts["reference"], "candidates": [texts["chosen"], texts["rejected"]]}
 
 
 def make_prefixes(pool: Pool, count: int) -> list[np.ndarray]:
