@@ -126,7 +126,11 @@ def preference_rows(pool: Pool, count: int) -> Iterator[dict[str, list[dict[str,
 def to_score(row: Mapping[str, list[dict[str, str]]]) -> dict[str, object]:
     """A ranked triplet as a row for polar.score: the chosen candidate first."""
     texts = {key: messages[0]["content"] for key, messages in row.items()}
-    return {"prompt": texts["prompt"], "reference": texts["reference"], "candidates": [texts["chosen"], texts["rejected"]]}
+    return {
+        "prompt": texts["prompt"],
+        "reference": texts["reference"],
+        "candidates": [texts["chosen"], texts["rejected"]],
+    }
 
 
 def make_prefixes(pool: Pool, count: int) -> list[np.ndarray]:
