@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class PairSet:
-    """Fixed pairs: a reference, its positive and one negative. At most one pair per eligible held-out reference."""
+    """Fixed pairs: a reference, its positive and one negative. At most as many as there are held-out references."""
 
     def __init__(self, corpus: Corpus, source: GroupSource, most_pairs: int) -> None:
         self.corpus = corpus

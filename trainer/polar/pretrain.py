@@ -108,7 +108,7 @@ def make_task(config: RunConfig, data: Trajectories, split: Split, encoder: Text
     def pairs(part: str, *, negatives: int, prompts: bool, policies: bool) -> TrajectoryPairs:
         rows = split.rows(data, held_out_prompts=prompts, held_out_policies=policies)
         assert options.pairing
-        draw = Draw(pairing=options.pairing, negatives=negatives, seed=config.seed, squares=not prompts)
+        draw = Draw(pairing=options.pairing, negatives=negatives, seed=config.seed)
         return TrajectoryPairs(data, rows, draw, f"{options.path}: {part}")
 
     seen = pairs("validation on seen policies", negatives=1, prompts=True, policies=False)

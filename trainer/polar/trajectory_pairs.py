@@ -24,12 +24,11 @@ CELL, ROW, REFERENCE_CELL, REFERENCE_ROW, OTHERS, OTHER_ROW = 1, 2, 3, 4, 1000, 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class Draw:
-    """How groups are made: the negatives of each positive, the seed, and whether squares are wanted."""
+    """How groups are made: the negatives of each positive, at least one, and the seed."""
 
     pairing: Pairing
     negatives: int
     seed: int
-    squares: bool
 
 
 class Cells:
@@ -108,8 +107,7 @@ class TrajectoryPairs:
         reference = self._references[self._order.at(number)]
         positive = self._positive(number, reference)
         candidates = np.stack([self._with_negatives(int(n), int(p)) for n, p in zip(number, positive, strict=True)])
-        if self._draw.squares and self._draw.negatives > 0:
-            self._put_squares(number, reference, candidates)
+        self._put_squares(number, reference, candidates)
         rows, prompt = self._rows, self._prompt
         return Groups(prompt[rows[reference]], rows[reference], prompt[rows[candidates[:, 0]]], rows[candidates])
 

@@ -1,0 +1,58 @@
+import torch
+from pools import all_rows, pool
+
+from polar.batches import trajectory_corpus
+from polar.config import Architecture, Optimizer, PolicyClassification
+from polar.distributed import Dist
+from polar.encode import Limits
+from polar.model import RewardModel, build
+from polar.tokenizer import train_tokenizer
+from polar.warmstart import IGNORED, WarmStart
+
+DATA = pool([[2, 2, 2]] * 10)
+ENCODER = train_tokenizer(DATA.outputs, 300)
+CORPUS = trajectory_corpus(DATA, ENCODER, Limits(max_length=200, max_response_length=20))
+ARCH = Architecture(
+    hidden_size=16, num_layers=2, num_heads=2, num_key_value_heads=1, intermediate_size=32, rope_theta=10_000
+)
+OPTIONS = Optimizer(
+    learning_rate=0.5, batch_triplets=12, schedule="cosine", warmup_percent=5, min_learning_rate_percent=10,
+    weight_decay=0.0, beta1=0.9, beta2=0.95, gradient_clip=1.0,
+)  # fmt: skip
+
+
+def warm(model: RewardModel, steps: int = 40) -> list[float]:
+    task = PolicyClassification(steps=steps, batch_trajectories=10, learning_rate=0.01)
+    return [done.loss for done in WarmStart(model, CORPUS, DATA, all_rows(DATA), Dist()).run(task, OPTIONS, 4)]
+
+
+def test_policies_are_learned_and_the_head_on_the_reward_token_is_left_alone() -> None:
+    model = build(ARCH, ENCODER.vocab_size, 0.0, 0)
+    losses = warm(model)
+    assert losses[-1] < losses[0] - 0.1
+    assert not model.v_head.weight.any()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_repeating_it_gives_the_same_weights() -> None:
+    one, two = build(ARCH, ENCODER.vocab_size, 0.0, 0), build(ARCH, ENCODER.vocab_size, 0.0, 0)
+    assert warm(one, 5) == warm(two, 5)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_every_token_of_a_response_is_labelled_with_its_policy_and_the_candidates_with_the_references_too() -> None:
+    start = WarmStart(build(ARCH, ENCODER.vocab_size, 0.0, 0), CORPUS, DATA, all_rows(DATA), Dist())
+    groups = start._pairs(torch.tensor([0, 25, 3, 40]).numpy())
+    for ids, labels in start._batches(groups):
+        for sequence, marks in zip(ids.tolist(), labels, strict=True):
+            separator, end = sequence.index(ENCODER.ids.separator), sequence.index(ENCODER.ids.reward)
+            own, reference = marks[:, 0].tolist(), marks[:, 1].tolist()
+            first, second = own[separator], own[end]
+            assert own[0] == IGNORED
+            assert set(own[: separator + 1]) == {IGNORED, first}
+            assert set(own[separator + 1 : end + 1]) == {IGNORED, second}
+            assert [i for i, v in enumerate(reference) if v != IGNORED] == [
+                i for i in range(separator + 1, end + 1) if own[i] != IGNORED
+            ]
+            assert set(reference) == {IGNORED, first}
+            assert set(own[end + 1 :]) <= {IGNORED}
