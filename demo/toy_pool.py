@@ -1,4 +1,4 @@
-"""Make the demo's toy policy pool: trajectories to pre-train on, ranked preferences to fine-tune on, triples to score."""
+"""Make the demo's toy policy pool: trajectories to pre-train on, preferences to fine-tune on, triples to score."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from toy_language import COMMA, NO_THEME, STOP, Language, cumulative, make_polic
 PREFIX_SYMBOLS = (3, 6)
 OUTPUT_SYMBOLS = 34  # longest output; an output ends at the first full stop from OUTPUT_AT_LEAST on
 OUTPUT_AT_LEAST = 18
-PREFERENCE_SHARE = 0.5  # ranked triplets per trajectory prompt
+PREFERENCE_SHARE = 1.0  # ranked triplets per trajectory prompt
 JUDGE_NOISE = 0.04
 TRIPLES_TO_SCORE = 3  # ranked triplets that are in no training file
 

@@ -7,6 +7,7 @@ intercept. A trained reward model that does not beat it has learned surface styl
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -201,7 +202,8 @@ def _unigram_log_likelihood(reference: _Profile, candidate: _Profile) -> float:
     """Mean log probability of the candidate's words under the reference's add-one unigrams."""
     total = sum(reference.words.values()) + len(reference.words) + 1
     words = sum(candidate.words.values())
-    return sum(n * np.log((reference.words[w] + 1) / total) for w, n in candidate.words.items()) / max(1, words)
+    logs = (n * math.log((reference.words[w] + 1) / total) for w, n in candidate.words.items())
+    return sum(logs) / max(1, words)
 
 
 def _logistic(rows: Vector, l2: float) -> Vector:

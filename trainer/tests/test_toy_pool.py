@@ -18,7 +18,7 @@ import pytest
 from polar.baseline import PairText, fit_baseline
 
 PROGRAM = Path(__file__).resolve().parents[2] / "demo" / "toy_pool.py"
-FILES = ("trajectories.jsonl.gz", "preferences.jsonl.gz")
+FILES = ("trajectories.jsonl.gz", "preferences.jsonl.gz", "triples.jsonl.gz")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,12 +62,21 @@ def test_a_prompt_id_names_one_prompt_and_rows_hold_the_four_columns_alone(pool:
 
 def test_preferences_have_the_form_that_fine_tuning_reads(pool: Path) -> None:
     triplets = rows(pool / FILES[1])
-    assert len(triplets) == 75
+    assert len(triplets) == 150
     for row in triplets:
         assert tuple(row) == ("prompt", "reference", "chosen", "rejected")
         assert [message["role"] for message in row["prompt"]] == ["user"]
         answers = [row[name][0]["content"] for name in ("reference", "chosen", "rejected")]
         assert all(answers) and len(set(answers)) == 3
+
+
+def test_triples_to_score_are_not_among_the_preferences(pool: Path) -> None:
+    trained_on = {row["reference"][0]["content"] for row in rows(pool / FILES[1])}
+    triples = rows(pool / FILES[2])
+    assert len(triples) == 3
+    for row in triples:
+        assert tuple(row) == ("prompt", "reference", "candidates")
+        assert len(row["candidates"]) == 2 and row["reference"] not in trained_on
 
 
 def test_policies_write_at_the_same_length_with_the_same_punctuation(pool: Path) -> None:
@@ -128,7 +137,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
 def test_the_default_seed_gives_the_same_text_on_every_machine(tmp_path: Path) -> None:
     folder = make(tmp_path, "--prompts", "4", "--policies", "3")
     text = b"".join(gzip.decompress((folder / name).read_bytes()) for name in FILES)
-    assert hashlib.sha256(text).hexdigest() == "7694ef4aca8186623f1bfa0f40d7cbc2481403f8cf4bfef8914e664ee8ced01b"
+    assert hashlib.sha256(text).hexdigest() == "73df2424a1e05173d82d85ec3e3e0b9dd7a5f07db57d22fe44ff40c33b228249"
 
 
 @pytest.mark.parametrize(
@@ -150,5 +159,5 @@ def test_an_output_folder_that_is_a_file_is_refused_in_one_line(tmp_path: Path) 
     assert taken.read_text() == "mine"
 
 
-def test_leaves_nothing_but_the_two_files(pool: Path) -> None:
+def test_leaves_nothing_but_its_files(pool: Path) -> None:
     assert sorted(path.name for path in pool.iterdir()) == sorted(FILES)
