@@ -12,6 +12,8 @@ export const LABEL_RUN = 'polar.training/run';
 export const LABEL_RUN_UID = 'polar.training/run-uid';
 /** Attempt of the run a child belongs to, 1 and up. */
 export const LABEL_ATTEMPT = 'polar.training/attempt';
+/** On an attempt's Job: metadata.generation of the run whose spec it was made from. */
+export const ANNOTATION_GENERATION = 'polar.training/generation';
 /** Set by Kubernetes on the pods of an Indexed Job. */
 export const LABEL_COMPLETION_INDEX = 'batch.kubernetes.io/job-completion-index';
 /** Set by Kubernetes on the pods of a Job. */

@@ -18,6 +18,7 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ['hasStray', hasStray],               // a Job of another attempt could run beside this one: stop it first
   ['failedForGood', failedForGood],     // no further attempt would help, or none is left: Failed
   ['isSuspended', isSuspended],         // spec.suspend: stop the workers and wait
+  ['isMended', isMended],               // the attempt is blocked and the spec was changed since: replace it
   ['startsTooSlowly', startsTooSlowly], // the workers have not all started in time: Failed
   ['isRunning', isRunning],             // the attempt runs: put back what is missing
   ['isBlocked', isBlocked],             // volumes or the checkpoint to start from are missing: wait for them
@@ -64,6 +65,11 @@ function isSuspended(s: Situation): Verdict | undefined {
   const actions = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
   const state = s.attempt === 0 ? 'not started' : s.livePods.length > 0 ? 'stopping' : 'stopped';
   return { actions, progressing: waits('SuspendRequested', `${state}: spec.suspend is true`) };
+}
+
+function isMended(s: Situation): Verdict | undefined {
+  if (s.job === undefined || s.obstacle === undefined || s.hasStarted || !s.isOutdated) return undefined;
+  return { actions: stopJob(s.job), progressing: waits('RestartPending', `attempt ${s.attempt} could not start and the spec has changed since: the next attempt takes its place`) };
 }
 
 function startsTooSlowly(s: Situation): Verdict | undefined {

@@ -1,6 +1,6 @@
 // The Indexed Job of an attempt: one pod per worker, all run or the attempt ends. Kubernetes never restarts any part of it by itself.
 import { EXIT_CODES, FAILURE_RULES } from '../api/exitCodes.ts';
-import { TRAINER_CONTAINER } from '../api/labels.ts';
+import { ANNOTATION_GENERATION, TRAINER_CONTAINER } from '../api/labels.ts';
 import type { Attempt } from './desired.ts';
 import { childLabels, childMeta, childName } from './naming.ts';
 import type { Job } from './objects.ts';
@@ -15,7 +15,8 @@ const USER = 65532;
 export function desiredJob(of: Attempt): Job {
   const { replicas } = of.spec.spec.workers;
   return {
-    apiVersion: 'batch/v1', kind: 'Job', metadata: childMeta(of.run, of.attempt),
+    apiVersion: 'batch/v1', kind: 'Job',
+    metadata: { ...childMeta(of.run, of.attempt), annotations: { [ANNOTATION_GENERATION]: String(of.run.metadata.generation ?? 0) } },
     spec: {
       completionMode: 'Indexed', completions: replicas, parallelism: replicas, backoffLimit: 0, podReplacementPolicy: 'Failed',
       podFailurePolicy: { rules: failureRules() },

@@ -4,6 +4,7 @@
 //   jobState  missing  no Job of the attempt was ever recorded      gone     it was recorded and is not there any more
 //             active   it runs                                      ending   it will fail once its last pod has stopped
 //             failed   it ended                                     done     every worker succeeded
+import { ANNOTATION_GENERATION } from '../api/labels.ts';
 import { objectionTo } from './acceptance.ts';
 import type { Objection } from './acceptance.ts';
 import { failureOf } from './failure.ts';
@@ -31,6 +32,8 @@ export interface Situation {
   /** Every worker of the attempt has started. */
   readonly hasStarted: boolean;
   readonly obstacle: Obstacle | undefined;
+  /** The spec was changed after the attempt's Job was made from it. */
+  readonly isOutdated: boolean;
   readonly failure: Failure | undefined;
   readonly objection: Objection | undefined;
   readonly restarts: number;
@@ -53,6 +56,7 @@ export function situationOf(seen: Observed): Situation {
     readyPods: pods.filter(isReady).length,
     hasStarted: pods.filter(hasStarted).length >= replicas,
     obstacle: jobState === 'active' && !isOver ? (obstacleOf(pods) ?? refusal(seen)) : undefined,
+    isOutdated: jobState === 'active' && isOutdated(seen, job),
     failure: jobState === 'failed' && job !== undefined ? failureOf(job, pods) : undefined,
     objection: objectionTo(seen),
     isOver,
@@ -75,6 +79,12 @@ function jobStateOf(seen: Observed, attempt: number, job: Job | undefined): JobS
   if (isTrue(conditions, 'Failed') !== undefined) return 'failed';
   const isEnding = job.metadata.deletionTimestamp !== undefined || isTrue(conditions, 'FailureTarget') !== undefined;
   return isEnding ? 'ending' : 'active';
+}
+
+/** By generation, not by comparing templates: the server and its webhooks may rewrite what they store. */
+function isOutdated(seen: Observed, job: Job | undefined): boolean {
+  const madeFrom = job?.metadata.annotations?.[ANNOTATION_GENERATION];
+  return madeFrom !== undefined && madeFrom !== String(seen.run.metadata.generation ?? 0);
 }
 
 function refusal(seen: Observed): Obstacle | undefined {
