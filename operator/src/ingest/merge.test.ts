@@ -48,6 +48,11 @@ test('shows progress, validation and checkpoints as decimal strings and whole nu
   assert.deepEqual(status.checkpoints?.history?.map((record) => record.step), [2, 1]);
 });
 
+test('shows no rate and no time of arrival before the first step is measured', () => {
+  const { progress } = merged([aReport({ progress: { stage: 'WarmStart', step: 3n, totalSteps: 20n } })]);
+  assert.deepEqual([progress?.stage, progress?.step, progress?.tokensPerSecond, progress?.etaSeconds], ['WarmStart', 3, undefined, undefined]);
+});
+
 test('drops a message that the status already holds, and one of an earlier attempt', () => {
   const status = merged([aReport({ seq: 5n, points: [step(1)] })]);
   for (const old of [aReport({ seq: 5n, points: [step(9)] }), aReport({ seq: 4n }), aReport({ attempt: 0, seq: 99n })]) {

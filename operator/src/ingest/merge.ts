@@ -94,13 +94,16 @@ function supersede(status: ReportedStatus, resumedFromStep: number): ReportedSta
 }
 
 function progressOf(from: ReportedProgress, checks: NumberChecks): Progress {
+  const rate = checks.rate(from.tokensPerSecond);
+  // Before the first step is done no rate is known, and with it no time of arrival.
+  const isMeasured = rate !== undefined && rate !== '0';
   return present({
     stage: STAGES.includes(from.stage) ? from.stage : checks.refuse(),
     step: checks.whole(from.step), totalSteps: given(checks.whole(from.totalSteps)),
     tokens: checks.whole(from.tokens), computedTokens: checks.whole(from.computedTokens), flops: checks.rate(from.flops),
     parameters: given(checks.whole(from.parameters)), parametersWithoutEmbedding: given(checks.whole(from.parametersWithoutEmbedding)),
     trainLoss: checks.loss(from.trainLoss), trainAccuracy: checks.share(from.trainAccuracy),
-    tokensPerSecond: checks.rate(from.tokensPerSecond), etaSeconds: checks.whole(from.etaSeconds),
+    ...(isMeasured ? { tokensPerSecond: rate, etaSeconds: checks.whole(from.etaSeconds) } : {}),
   });
 }
 
