@@ -29,6 +29,10 @@ class Corpus:
         candidates = [self._piece(groups.candidate_prompt[row], c) for c in groups.candidates[row]]
         return encode_group(reference, candidates, self.ids, self.limits)
 
+    def encode_pair(self, reference: tuple[int, int], candidate: tuple[int, int]) -> Ids:
+        """The token sequence of one reference and one candidate, each a prompt and a response."""
+        return encode_group(self._piece(*reference), [self._piece(*candidate)], self.ids, self.limits)[0]
+
     def count_tokens(self, groups: Groups) -> Index:
         """Corpus tokens of each group [G]: a prompt once, each trajectory once, as far as they are kept."""
         prompt_lengths, response_lengths = np.diff(self.prompts.offsets), np.diff(self.responses.offsets)

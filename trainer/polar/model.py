@@ -121,13 +121,21 @@ class Decoder(nn.Module):
 
     def forward(self, ids_BT: Tensor, at_BP: Tensor | None = None) -> Tensor:
         """Final hidden states at the given positions [B, P, D], or at all of them [B, T, D]."""
-        positions = torch.arange(ids_BT.shape[1], device=ids_BT.device)
-        rope = rotary(positions, self.arch.head_size(), self.arch.rope_theta)
-        x = F.dropout(self.embed_tokens(ids_BT), self.dropout, self.training)
-        for layer in self.layers[:-1]:
-            x = layer(x, rope)
-        normed: Tensor = self.norm(self.layers[-1](x, rope, at_BP))
+        x = self.residual(ids_BT, len(self.layers) - 1)
+        normed: Tensor = self.norm(self.layers[-1](x, self._rope(ids_BT), at_BP))
         return normed
+
+    def residual(self, ids_BT: Tensor, depth: int) -> Tensor:
+        """The residual stream after the first `depth` layers [B, T, D]."""
+        x = F.dropout(self.embed_tokens(ids_BT), self.dropout, self.training)
+        rope = self._rope(ids_BT)
+        for layer in list(self.layers)[:depth]:
+            x = layer(x, rope)
+        return x
+
+    def _rope(self, ids_BT: Tensor) -> tuple[Tensor, Tensor]:
+        positions = torch.arange(ids_BT.shape[1], device=ids_BT.device)
+        return rotary(positions, self.arch.head_size(), self.arch.rope_theta)
 
 
 class RewardModel(nn.Module):

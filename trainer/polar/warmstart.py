@@ -1,12 +1,18 @@
 """Warm start by policy classification: which policy wrote this trajectory? Not part of the paper; off by default.
 
-Small models trained from random weights stay on a plateau at loss 0.693, because only the interaction of reference and
-candidate carries signal. Told apart one by one first, policies become features that pre-training can compare. Every
-token of a trajectory predicts its policy, in sequences of the form that pre-training uses (two unrelated trajectories),
-and every token of the second predicts the first one's policy as well, by a head of its own: what pre-training compares
-is then in one place. Both heads are dropped afterwards.
+Small models trained from random weights stay on a plateau at loss 0.693: only the interaction of reference and
+candidate carries signal. Told apart one by one first, policies become features to compare. Two stages:
+
+  single  60 % of the steps, sequences `BOS prompt output <|reward|>` through the lower third of the layers: every token
+          of the output predicts its policy. Cheap, so it sees most trajectories.
+  pair    then sequences as pre-training uses them, of two unrelated trajectories, through two thirds of the layers: the
+          same head on every token of both, and a second head by which each token of the second predicts the first one's
+          policy. What pre-training compares is then in one place, and the upper layers are left to compare it.
+
+The heads are dropped afterwards.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -21,122 +27,152 @@ from polar.config import Optimizer, PolicyClassification
 from polar.data import Trajectories
 from polar.distributed import Dist
 from polar.encode import Ids
-from polar.model import RewardModel
+from polar.model import NORM_EPS, RewardModel
 from polar.optim import adamw, clip_gradients, set_learning_rate
-from polar.pairs import Groups
 from polar.sampling import EpochOrder, Index
 from polar.schedule import learning_rate
 from polar.step import MICRO_BATCH_TOKENS, parallel, synchronised
 
 ORDER_KEY = 0x77617273
 IGNORED = -100
+SINGLE_SHARE = 0.6
+PAIR_RATE = 0.75
 
 
 class PolicyClassifier(nn.Module):
-    """The reward model's backbone with two policy heads on the final hidden states: own policy, reference's policy."""
+    """The lower layers of a decoder with linear heads on their normalised output, one head per column of labels."""
 
-    def __init__(self, model: RewardModel, policies: int) -> None:
+    def __init__(self, model: RewardModel, depth: int, heads: list[nn.Linear]) -> None:
         super().__init__()
-        self.backbone = model.model
-        self.own = nn.Linear(model.v_head.in_features, policies, bias=False)
-        self.reference = nn.Linear(model.v_head.in_features, policies, bias=False)
-        nn.init.zeros_(self.own.weight)
-        nn.init.zeros_(self.reference.weight)
+        decoder = model.model
+        self._decoder = [decoder]  # in a list: only the parts used here are submodules
+        self.depth, self.embed_tokens = depth, decoder.embed_tokens
+        self.layers, self.heads = nn.ModuleList(list(decoder.layers)[:depth]), nn.ModuleList(heads)
 
-    def forward(self, ids_BT: Tensor, labels_BT2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cross-entropies summed over the labelled tokens of each head, and how many own policies were told right."""
-        hidden = self.backbone(ids_BT)
+    def forward(self, ids_BT: Tensor, labels_BTK: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy summed over the labelled tokens, per head [K], and the number told right, per head [K]."""
+        residual = self._decoder[0].residual(ids_BT, self.depth)
+        hidden = F.rms_norm(residual.float(), (residual.shape[-1],), eps=NORM_EPS)
         losses, right = [], []
-        for head, labels_BT in zip((self.own, self.reference), labels_BT2.unbind(dim=-1), strict=True):
+        for head, labels_BT in zip(self.heads, labels_BTK.unbind(dim=-1), strict=True):
             labelled = labels_BT != IGNORED
-            logits, labels = head(hidden[labelled]).float(), labels_BT[labelled]
+            logits, labels = head(hidden[labelled]), labels_BT[labelled]
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))
             right.append((logits.argmax(dim=-1) == labels).sum())
-        return losses[0], losses[1], right[0]
+        return torch.stack(losses), torch.stack(right)
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class WarmStep:
-    """How well own policies were told in one step: means over the labelled tokens of all ranks."""
+    """How well policies were told in one step: means over the labelled tokens of all ranks."""
 
     step: int
     loss: float
     accuracy: float
-    computed_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A token sequence with the policy each token predicts, per head [T, K]; IGNORED where none is."""
+
+    ids: Ids
+    labels: Index
 
 
 class WarmStart:
-    """Trains the backbone of `model` in place. Draws depend on seed and step alone: repeating it gives the same."""
+    """Trains `model` in place. Draws depend on seed and step alone, so repeating it gives the same weights."""
 
     def __init__(self, model: RewardModel, corpus: Corpus, data: Trajectories, rows: Index, dist: Dist) -> None:
         policies = np.unique(data.policy[rows])
-        self._label = np.searchsorted(policies, data.policy)
-        self._corpus, self._data, self._rows, self._dist = corpus, data, rows, dist
-        self.classifier = PolicyClassifier(model, len(policies)).to(dist.device)
-        self._net = parallel(self.classifier, dist)
+        self._label, self._classes = np.searchsorted(policies, data.policy), len(policies)
+        self._model, self._corpus, self._data, self._rows, self._dist = model, corpus, data, rows, dist
 
     def run(self, task: PolicyClassification, options: Optimizer, seed: int) -> Iterator[WarmStep]:
         """Train `task.steps` steps and yield after each. Collective."""
+        layers = len(self._model.model.layers)
+        own = self._head()
+        single = math.ceil(task.steps * SINGLE_SHARE)
+        single_options = replace(options, learning_rate=task.learning_rate, schedule="cosine")
+        classifier = PolicyClassifier(self._model, math.ceil(layers / 3), [own])
+        yield from self._stage(classifier, task, single_options, seed, range(single))
+        self._copy_separator_embedding()
+        pair_options = replace(single_options, learning_rate=task.learning_rate * PAIR_RATE)
+        classifier = PolicyClassifier(self._model, math.ceil(2 * layers / 3), [own, self._head()])
+        yield from self._stage(classifier, task, pair_options, seed, range(single, task.steps))
+
+    def _stage(
+        self, classifier: PolicyClassifier, task: PolicyClassification, options: Optimizer, seed: int, steps: range
+    ) -> Iterator[WarmStep]:
         order = EpochOrder(len(self._rows), seed + ORDER_KEY)
-        options = replace(options, learning_rate=task.learning_rate, schedule="cosine")
-        optimizer = adamw(self.classifier, options)
-        pairs = (task.batch_trajectories + 1) // 2
-        for step in range(task.steps):
-            drawn = self._rows[order.at(np.arange(2 * pairs) + 2 * pairs * step)]
-            set_learning_rate(optimizer, learning_rate(options, step, task.steps))
-            yield self._step(optimizer, self._pairs(drawn), options, step + 1)
+        optimizer, net = adamw(classifier, options), parallel(classifier, self._dist)
+        batch = 2 * math.ceil(task.batch_trajectories / 2)
+        for step in steps:
+            drawn = self._rows[order.at(np.arange(batch) + batch * step)]
+            sequences = self._pairs(drawn) if len(classifier.heads) == 2 else self._singles(drawn)
+            set_learning_rate(optimizer, learning_rate(options, step - steps.start, len(steps)))
+            loss, accuracy = self._step(net, optimizer, sequences, options)
+            yield WarmStep(step=step + 1, loss=loss, accuracy=accuracy)
 
-    def _pairs(self, rows: Index) -> Groups:
-        first, second = rows[0::2], rows[1::2]
-        prompt = self._data.prompt
-        return Groups(prompt[first], first, prompt[second], second[:, None])
-
-    def _step(self, optimizer: AdamW, groups: Groups, options: Optimizer, step: int) -> WarmStep:
-        own = groups.take(np.arange(self._dist.rank, len(groups), self._dist.world_size))
-        lengths = np.diff(self._corpus.responses.offsets)
-        first, second = lengths[groups.reference] + 1, lengths[groups.candidates[:, 0]] + 1
-        labelled, carried = int((first + second).sum()), int(second.sum())
-        sums = {"loss": 0.0, "right": 0.0, "computed": 0.0}
-        batches = list(self._batches(own))
+    def _step(
+        self, net: nn.Module, optimizer: AdamW, sequences: list[Labelled], options: Optimizer
+    ) -> tuple[float, float]:
+        """One optimizer step; returns the own-policy head's loss and accuracy."""
+        counts = np.sum([(s.labels != IGNORED).sum(axis=0) for s in sequences], axis=0)
+        weights = torch.tensor(self._dist.world_size / counts, device=self._dist.device, dtype=torch.float32)
+        sums = {"loss": 0.0, "right": 0.0}
+        batches = list(self._batches(sequences[self._dist.rank :: self._dist.world_size]))
         for number, (ids, labels) in enumerate(batches, start=1):
-            with synchronised(self._net, last=number == len(batches)):
-                own_loss, carried_loss, right = self._net(ids.to(self._dist.device), labels.to(self._dist.device))
-                mean = own_loss / labelled + carried_loss / carried
-                (mean * self._dist.world_size).backward()
-            sums["loss"] += float(own_loss.detach())
-            sums["right"] += float(right)
-            sums["computed"] += float(ids.numel())
+            with synchronised(net, last=number == len(batches)):
+                losses, right = net(ids.to(self._dist.device), labels.to(self._dist.device))
+                (losses @ weights).backward()
+            sums["loss"] += float(losses[0].detach())
+            sums["right"] += float(right[0])
         sums = self._dist.sum(sums)
-        clip_gradients(self.classifier.parameters(), options.gradient_clip)
+        clip_gradients([p for group in optimizer.param_groups for p in group["params"]], options.gradient_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return WarmStep(
-            step=step,
-            loss=sums["loss"] / labelled,
-            accuracy=sums["right"] / labelled,
-            computed_tokens=int(sums["computed"]),
-        )
+        return sums["loss"] / counts[0], sums["right"] / counts[0]
 
-    def _batches(self, groups: Groups) -> Iterator[tuple[Tensor, Tensor]]:
-        """Padded sequences and labels, sorted by length, in batches of limited size."""
-        sequences = [self._corpus.encode(groups, row)[0] for row in range(len(groups))]
-        order = sorted(range(len(groups)), key=lambda row: -len(sequences[row]))
+    def _singles(self, rows: Index) -> list[Labelled]:
+        return [self._sequence(row, row, single=True) for row in rows]
+
+    def _pairs(self, rows: Index) -> list[Labelled]:
+        return [
+            self._sequence(first, second, single=False) for first, second in zip(rows[::2], rows[1::2], strict=True)
+        ]
+
+    def _sequence(self, first: int, second: int, *, single: bool) -> Labelled:
+        """The sequence of two trajectories, or its first half, with both responses (and their ends) labelled."""
+        ids = self._corpus.encode_pair((self._data.prompt[first], first), (self._data.prompt[second], second))
+        separator = int(np.flatnonzero(ids == self._corpus.ids.separator)[0])
+        lengths = [len(self._corpus.responses[row]) for row in (first, second)]
+        labels = np.full((len(ids), 2), IGNORED, dtype=np.int64)
+        labels[separator - lengths[0] : separator + 1, 0] = self._label[first]
+        labels[len(ids) - 1 - lengths[1] :, 0] = self._label[second]
+        labels[len(ids) - 1 - lengths[1] :, 1] = self._label[first]
+        return Labelled(ids[: separator + 1], labels[: separator + 1, :1]) if single else Labelled(ids, labels)
+
+    def _batches(self, sequences: list[Labelled]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Padded token ids and labels, sorted by length, in batches of limited size."""
+        left = sorted(sequences, key=lambda s: -len(s.ids))
         most = MICRO_BATCH_TOKENS[self._dist.device.type]
-        while order:
-            width = len(sequences[order[0]])
-            chosen, order = order[: max(1, most // width)], order[max(1, most // width) :]
+        while left:
+            width = len(left[0].ids)
+            chosen, left = left[: max(1, most // width)], left[max(1, most // width) :]
             ids = torch.full((len(chosen), width), self._corpus.ids.pad, dtype=torch.int64)
-            labels = torch.full((len(chosen), width, 2), IGNORED, dtype=torch.int64)
-            for place, row in enumerate(chosen):
-                ids[place, : len(sequences[row])] = torch.from_numpy(sequences[row])
-                self._mark(labels[place], sequences[row], groups, row)
+            labels = torch.full((len(chosen), width, chosen[0].labels.shape[1]), IGNORED, dtype=torch.int64)
+            for place, sequence in enumerate(chosen):
+                ids[place, : len(sequence.ids)] = torch.from_numpy(sequence.ids)
+                labels[place, : len(sequence.ids)] = torch.from_numpy(sequence.labels)
             yield ids, labels
 
-    def _mark(self, labels: Tensor, sequence: Ids, groups: Groups, row: int) -> None:
-        """Label both responses, each with the special token after it [T, 2]."""
-        separator = int(np.flatnonzero(sequence == self._corpus.ids.separator)[0])
-        reference, candidate = groups.reference[row], groups.candidates[row, 0]
-        for response, end in ((reference, separator), (candidate, len(sequence) - 1)):
-            start = end - len(self._corpus.responses[response])
-            labels[start : end + 1, 0] = int(self._label[response])
-        labels[start : end + 1, 1] = int(self._label[reference])
+    def _head(self) -> nn.Linear:
+        head = nn.Linear(self._model.v_head.in_features, self._classes, bias=False)
+        nn.init.zeros_(head.weight)
+        return head.to(self._dist.device)
+
+    @torch.no_grad()
+    def _copy_separator_embedding(self) -> None:
+        """The reward token ends the second trajectory as the separator ends the first."""
+        weight = self._model.model.embed_tokens.weight
+        weight[self._corpus.ids.reward] = weight[self._corpus.ids.separator]

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-WORDS = ["river", "stone", "lamp", "cloud", "bird", "field", "paper", "green", "quick", "silent", "bright", "old", "small", "deep", "warm", "cold"]
+WORDS = "river stone lamp cloud bird field paper green quick silent bright old small deep warm cold".split()  # noqa: SIM905
 
 
 def pretrain_document(directory: Path, data: Path, **changes: Any) -> dict[str, Any]:

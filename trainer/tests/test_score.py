@@ -74,7 +74,7 @@ def test_a_rows_wrapper_changes_its_score(
         ({"prompt": "a", "reference": "b"}, "standard input:1: candidate: expected a string"),
         ({"prompt": "a", "candidate": "b"}, "standard input:1: reference: expected a string"),
         ({"prompt": "a", "reference": "b", "candidates": []}, "standard input:1: candidates: expected a list"),
-        ({"prompt": "a", "reference": "b", "candidate": "c", "wrapper": 3}, "standard input:1: wrapper: expected pretrain"),
+        ({"prompt": "a", "reference": "b", "candidate": "c", "wrapper": 3}, "standard input:1: wrapper: expected"),
         ([], "standard input:1: expected an object"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from run_documents import WORDS, trajectory_rows
+from tokenizers import Tokenizer
 
 from polar.errors import CheckpointError, ConfigError
 from polar.tokenizer import TextEncoder, head, read_tokenizer, tokenizer_from_checkpoint, train_tokenizer
@@ -15,8 +16,6 @@ def encoder() -> TextEncoder:
 
 
 def decoded(encoder: TextEncoder, text: str) -> str:
-    from tokenizers import Tokenizer
-
     (ids,) = encoder.encode([text])
     return str(Tokenizer.from_str(encoder.to_json()).decode(ids.tolist()))
 
@@ -90,5 +89,5 @@ def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ConfigError, match="not a tokenizer file"):
         read_tokenizer(tmp_path)
-    with pytest.raises(CheckpointError, match="step-00000005/tokenizer.json: not a tokenizer file"):
+    with pytest.raises(CheckpointError, match=r"step-00000005/tokenizer\.json: not a tokenizer file"):
         tokenizer_from_checkpoint("[]", "step-00000005")

@@ -1,3 +1,4 @@
+import numpy as np
 import torch
 from pools import all_rows, pool
 
@@ -40,19 +41,23 @@ def test_repeating_it_gives_the_same_weights() -> None:
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
-def test_every_token_of_a_response_is_labelled_with_its_policy_and_the_candidates_with_the_references_too() -> None:
+def test_every_token_of_a_response_predicts_its_policy_and_the_seconds_predict_the_firsts_too() -> None:
     start = WarmStart(build(ARCH, ENCODER.vocab_size, 0.0, 0), CORPUS, DATA, all_rows(DATA), Dist())
-    groups = start._pairs(torch.tensor([0, 25, 3, 40]).numpy())
-    for ids, labels in start._batches(groups):
-        for sequence, marks in zip(ids.tolist(), labels, strict=True):
-            separator, end = sequence.index(ENCODER.ids.separator), sequence.index(ENCODER.ids.reward)
-            own, reference = marks[:, 0].tolist(), marks[:, 1].tolist()
-            first, second = own[separator], own[end]
-            assert own[0] == IGNORED
-            assert set(own[: separator + 1]) == {IGNORED, first}
-            assert set(own[separator + 1 : end + 1]) == {IGNORED, second}
-            assert [i for i, v in enumerate(reference) if v != IGNORED] == [
-                i for i in range(separator + 1, end + 1) if own[i] != IGNORED
-            ]
-            assert set(reference) == {IGNORED, first}
-            assert set(own[end + 1 :]) <= {IGNORED}
+    for sequence in start._pairs(np.array([0, 25, 3, 40])):
+        ids, own, reference = sequence.ids.tolist(), sequence.labels[:, 0].tolist(), sequence.labels[:, 1].tolist()
+        separator, end = ids.index(ENCODER.ids.separator), len(ids) - 1
+        assert ids[end] == ENCODER.ids.reward
+        assert own[0] == IGNORED
+        assert set(own[: separator + 1]) == {IGNORED, own[separator]}
+        assert set(own[separator + 1 :]) == {IGNORED, own[end]}
+        assert set(reference) == {IGNORED, own[separator]}
+        labelled_second = [i for i, label in enumerate(own) if label != IGNORED and i > separator]
+        assert [i for i, label in enumerate(reference) if label != IGNORED] == labelled_second
+
+
+def test_a_single_sequence_is_the_first_half_of_a_pair() -> None:
+    start = WarmStart(build(ARCH, ENCODER.vocab_size, 0.0, 0), CORPUS, DATA, all_rows(DATA), Dist())
+    (pair,), (single,) = start._pairs(np.array([7, 7])), start._singles(np.array([7]))
+    assert single.ids.tolist() == pair.ids[: len(single.ids)].tolist()
+    assert single.ids[-1] == ENCODER.ids.separator
+    assert single.labels[:, 0].tolist() == pair.labels[: len(single.ids), 0].tolist()
