@@ -49,9 +49,9 @@ const writeDivergedCheckpoint = (from: string, to: string): void => {
   const header = 8 + Number(bytes.readBigUInt64LE(0));
   for (let at = header; at + 4 <= bytes.length; at += 4) bytes.writeFloatLE(NaN, at);
   writeFileSync(file, bytes);
-  const { selfHash: _, ...manifest } = JSON.parse(readFileSync(join(to, 'manifest.json'), 'utf8')) as { selfHash: string; files: object };
+  const manifest = JSON.parse(readFileSync(join(to, 'manifest.json'), 'utf8')) as { files: object };
   const files = { ...manifest.files, 'model.safetensors': { size: bytes.length, sha256: sha256(bytes) } };
-  const changed = { ...manifest, valLoss: null, files };
+  const changed = { ...manifest, valLoss: null, files, selfHash: undefined };
   writeFileSync(join(to, 'manifest.json'), JSON.stringify({ ...changed, selfHash: sha256(Buffer.from(JSON.stringify(sorted(changed)))) }));
 };
 
