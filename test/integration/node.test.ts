@@ -33,7 +33,7 @@ describe('a pod on the node', () => {
     const namespace = await namespaceOn(cluster);
     const template = { spec: { restartPolicy: 'Never', containers: [shell('echo out; echo err >&2; printf good > /dev/termination-log')] } };
     await create(cluster, namespace, { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'one' }, spec: { backoffLimit: 0, template } });
-    await kubectl(cluster, ['-n', namespace, 'wait', '--for=condition=complete', 'job/one', '--timeout=30s']);
+    await kubectl(cluster, ['-n', namespace, 'wait', '--for=condition=complete', 'job/one', '--timeout=90s']);
     const log = await logsOf(namespace, 'job/one');
     assert.deepEqual(log.trim().split('\n').sort(), ['err', 'out']);
     const pods = JSON.parse(await kubectl(cluster, ['-n', namespace, 'get', 'pods', '-o', 'json'])) as { items: V1Pod[] };
@@ -53,7 +53,7 @@ describe('a pod on the node', () => {
     const rule = { action: 'FailJob', onExitCodes: { containerName: 'main', operator: 'In', values: [64] } };
     const template = { spec: { restartPolicy: 'Never', containers: [shell('exit 64')] } };
     await create(cluster, namespace, { apiVersion: 'batch/v1', kind: 'Job', metadata: { name: 'bad' }, spec: { backoffLimit: 5, podFailurePolicy: { rules: [rule] }, template } });
-    await kubectl(cluster, ['-n', namespace, 'wait', '--for=condition=failed', 'job/bad', '--timeout=30s']);
+    await kubectl(cluster, ['-n', namespace, 'wait', '--for=condition=failed', 'job/bad', '--timeout=90s']);
     const reason = await kubectl(cluster, ['-n', namespace, 'get', 'job', 'bad', '-o', 'jsonpath={.status.conditions[?(@.type=="Failed")].reason}']);
     assert.equal(reason, 'PodFailurePolicy');
   });
@@ -144,7 +144,7 @@ describe('environment and volumes', () => {
     assert.equal(await logsOf(namespace, 'reader'), 'shared\n');
     await kubectl(cluster, ['-n', namespace, 'delete', 'pod', '--all']);
     await kubectl(cluster, ['-n', namespace, 'delete', 'pvc', 'runs']);
-    const folder = `${node.dir}/work/volumes`;
+    const folder = `${node.dir}/volumes`;
     await eventually('folder removed', () => Promise.resolve(readdirSync(folder).some((name) => name.startsWith(namespace)) ? undefined : true));
   });
 
@@ -177,7 +177,7 @@ socket.create_connection(('gang-0.gang', 29511)).sendall(b'hello from gang-1')" 
         completionMode: 'Indexed', completions: 2, parallelism: 2, backoffLimit: 0,
         template: { spec: { subdomain: 'gang', restartPolicy: 'Never', containers: [shell(member, { resources: { limits: { 'nvidia.com/gpu': '4' } } })] } },
       } });
-    await kubectl(cluster, ['-n', namespace, 'wait', '--for=condition=complete', 'job/gang', '--timeout=40s']);
+    await kubectl(cluster, ['-n', namespace, 'wait', '--for=condition=complete', 'job/gang', '--timeout=90s']);
     const log = await kubectl(cluster, ['-n', namespace, 'logs', '-l', 'batch.kubernetes.io/job-completion-index=0']);
     assert.equal(log, 'hello from gang-1\n');
   });
@@ -191,7 +191,7 @@ socket.create_connection(('gang-0.gang', 29511)).sendall(b'hello from gang-1')" 
       }, { labels: { app: 'web' } }),
       podOf('client', { restartPolicy: 'OnFailure', containers: [shell(`for i in $(seq 100); do curl -sf http://web.${namespace}.svc.cluster.local:8377/ >/dev/null && echo reached && exit 0; sleep 0.2; done; exit 1`)] }));
     await reaches(namespace, 'client', 'Succeeded');
-    await kubectl(cluster, ['-n', namespace, 'wait', '--for=condition=ready', 'pod/server', '--timeout=10s']);
+    await kubectl(cluster, ['-n', namespace, 'wait', '--for=condition=ready', 'pod/server', '--timeout=90s']);
     assert.equal(await logsOf(namespace, 'client'), 'reached\n');
   });
 });
@@ -205,7 +205,7 @@ describe('lifecycle', () => {
     const volumes = [{ name: 'kept', persistentVolumeClaim: { claimName: 'kept' } }];
     await create(cluster, namespace, claim, podOf('saver', { terminationGracePeriodSeconds: 20, volumes, containers: [shell(script, mounts)] }));
     await eventually('pod ready to trap', async () => ((await logsOf(namespace, 'saver')).includes('ready') ? true : undefined));
-    await kubectl(cluster, ['-n', namespace, 'delete', 'pod', 'saver', '--timeout=15s']);
+    await kubectl(cluster, ['-n', namespace, 'delete', 'pod', 'saver', '--timeout=90s']);
     await create(cluster, namespace, podOf('reader', { volumes, containers: [shell('cat /kept/state', mounts)] }));
     await reaches(namespace, 'reader', 'Succeeded');
     assert.equal(await logsOf(namespace, 'reader'), 'saved\n');
@@ -215,7 +215,7 @@ describe('lifecycle', () => {
     const namespace = await namespaceOn(cluster);
     await create(cluster, namespace, podOf('stubborn', { containers: [shell('trap "" TERM; echo ready; while true; do sleep 0.1; done', { env: [{ name: 'MARK', value: `stubborn-${namespace}` }] })] }));
     await eventually('running', async () => ((await logsOf(namespace, 'stubborn')).includes('ready') ? true : undefined));
-    await kubectl(cluster, ['-n', namespace, 'delete', 'pod', 'stubborn', '--grace-period=1', '--timeout=15s']);
+    await kubectl(cluster, ['-n', namespace, 'delete', 'pod', 'stubborn', '--grace-period=1', '--timeout=90s']);
     assert.deepEqual(await processesWith(`MARK=stubborn-${namespace}`), []);
   });
 
@@ -269,6 +269,6 @@ describe('lifecycle', () => {
       containers: [shell('while true; do sleep 0.1; done', { livenessProbe: { exec: { command: ['test', '-e', '/no-such-file'] }, periodSeconds: 1, failureThreshold: 1 } })],
     }));
     await eventually('restarted', async () => (((mainOf(await readPod(cluster, namespace, 'sick'))?.restartCount ?? 0) > 0) ? true : undefined));
-    await kubectl(cluster, ['-n', namespace, 'delete', 'pod', 'sick', '--timeout=15s']);
+    await kubectl(cluster, ['-n', namespace, 'delete', 'pod', 'sick', '--timeout=90s']);
   });
 });

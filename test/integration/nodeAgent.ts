@@ -11,6 +11,7 @@ import type { V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
 import type { TestCluster } from './cluster.ts';
 
 export interface TestNode {
+  /** The agent's own folder. */
   readonly dir: string;
   readonly imagesFile: string;
   readonly child: ChildProcess;
@@ -20,7 +21,7 @@ export interface TestNode {
 }
 
 const built = join(binaryDirectory, 'kubectl');
-const READY_MS = 30_000;
+const READY_MS = 60_000;
 
 /** Runs kubectl as administrator; resolves with stdout, rejects with stderr in the message. */
 export const kubectl = (cluster: TestCluster, args: readonly string[], input?: string): Promise<string> => new Promise((resolve, reject) => {
@@ -37,7 +38,7 @@ export const create = async (cluster: TestCluster, namespace: string, ...objects
 };
 
 /** Asks `question` until it gives an answer other than undefined, for at most `ms`. */
-export const eventually = async <T>(what: string, question: () => Promise<T | undefined>, ms = 30_000): Promise<T> => {
+export const eventually = async <T>(what: string, question: () => Promise<T | undefined>, ms = 90_000): Promise<T> => {
   const deadline = Date.now() + ms;
   let last = '';
   while (Date.now() < deadline) {
@@ -82,7 +83,7 @@ export const startTestNode = async (cluster: TestCluster, name: string, images: 
   const server = cluster.adminConfig.getCurrentCluster()?.server ?? '';
   const { kubeconfig, certFile, keyFile } = await writeNodeCredentials({ authority, server }, dir, { name, address: '127.0.0.1' });
   const child = spawn(process.execPath, [
-    join(repositoryRoot, 'local/src/node/main.ts'), '--name', name, '--kubeconfig', kubeconfig, '--dir', join(dir, 'work'), '--images', imagesFile,
+    join(repositoryRoot, 'local/src/node/main.ts'), '--name', name, '--kubeconfig', kubeconfig, '--dir', join(cluster.dir, 'agents', name), '--images', imagesFile,
     '--tls-cert', certFile, '--tls-key', keyFile, '--client-ca', join(cluster.dir, 'pki', 'ca.crt'),
     '--provisioner-kubeconfig', cluster.kubeconfigPath, ...flags,
   ], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -98,7 +99,7 @@ export const startTestNode = async (cluster: TestCluster, name: string, images: 
     child.kill('SIGTERM');
     await new Promise((resolve) => child.once('exit', resolve));
   };
-  return { dir, imagesFile, child, log: () => log, stop };
+  return { dir: join(cluster.dir, 'agents', name), imagesFile, child, log: () => log, stop };
 };
 
 /** Host pids of processes whose environment holds `marker`. */

@@ -53,6 +53,26 @@ describe('a full disk', () => {
   });
 });
 
+describe('two nodes', () => {
+  it('let a gang that spans them find its members', async () => {
+    const second = await startTestNode(cluster, 'local-2', images);
+    try {
+      const namespace = await namespaceOn(cluster);
+      const member = (index: number): object => podOf(`m-${index}`, {
+        nodeName: `local-${index + 1}`, hostname: `m-${index}`, subdomain: 'gang',
+        containers: [shell(`until getent hosts m-${1 - index}.gang; do sleep 0.2; done; exec sleep 1000`)],
+      });
+      await create(cluster, namespace, member(0), member(1));
+      for (const index of [0, 1]) {
+        const { status } = await reaches(namespace, `m-${index}`, 'Running');
+        await eventually('its name at the other', async () => ((await logsOf(namespace, `m-${1 - index}`)).startsWith(`${status?.podIP} `) ? true : undefined));
+      }
+    } finally {
+      await second.stop();
+    }
+  });
+});
+
 describe('the agent', () => {
   it('leaves no process behind when it is killed, and reports the lost pod when it is back', async () => {
     const namespace = await namespaceOn(cluster);

@@ -10,7 +10,10 @@ import { hostsDirectory } from './launch.ts';
 import { reasonOf } from './log.ts';
 import { keyOf } from './objects.ts';
 import type { Pod, Service } from './objects.ts';
+import { peerPods, publishNames } from './peers.ts';
 import { PodWorker } from './pod.ts';
+
+const PEERS_MS = 1_000;
 
 /** Invariant: `#workers` has one worker for each pod object of this node; the hosts files name every unfinished one. */
 export class Pods {
@@ -18,6 +21,8 @@ export class Pods {
   readonly #written = new Map<string, string>();
   readonly #services: () => readonly Service[];
   #agent: Agent | undefined;
+  #peers: readonly NamedPod[] = [];
+  #published = '';
   #hostsPending = false;
   #closed = false;
 
@@ -68,6 +73,17 @@ export class Pods {
     await Promise.race([Promise.all(workers.map((worker) => worker.ended)), sleep(graceMs + 5_000)]);
   }
 
+  /** Keeps up with the pods of other nodes of this machine until `signal` aborts. */
+  async watchPeers(dir: string, signal: AbortSignal): Promise<void> {
+    for (let before = ''; !signal.aborted;) {
+      this.#peers = peerPods(dir);
+      const now = JSON.stringify(this.#peers);
+      if (now !== before) this.hostsChanged();
+      before = now;
+      await sleep(PEERS_MS, signal);
+    }
+  }
+
   /** Removes folders of pods that no longer exist. To be called once, after the first list. */
   removeStrangers(): void {
     const agent = this.#agent;
@@ -103,6 +119,10 @@ export class Pods {
   }
 
   #named(): NamedPod[] {
+    return [...this.#own(), ...this.#peers];
+  }
+
+  #own(): NamedPod[] {
     return [...this.#workers.values()].filter((worker) => !worker.finished).map(({ pod, ip, ready }) => ({ pod, ip, ready }));
   }
 
@@ -116,6 +136,9 @@ export class Pods {
 
   #writeHosts(): void {
     if (!this.#agent) return;
+    const own = JSON.stringify(this.#own().map(({ pod, ip, ready }) => [pod.metadata.uid, ip, ready]));
+    if (own !== this.#published) publishNames(this.#agent.dir, this.#own());
+    this.#published = own;
     const named = this.#named();
     for (const namespace of new Set(this.list().map((pod) => pod.metadata.namespace))) {
       const text = hostsText(namespace, named, this.#services());

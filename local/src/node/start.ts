@@ -84,6 +84,7 @@ export const startAgent = async (options: AgentOptions, log: Log): Promise<Runni
   void bound.run(signal);
   await bound.synced;
   pods.removeStrangers();
+  void pods.watchPeers(options.dir, signal);
   startProvisioner(options, log, signal).catch((error: unknown) => { log('error', 'no provisioner', { reason: reasonOf(error) }); });
   return {
     port,
