@@ -1,10 +1,11 @@
-// Applies a run's manifest and follows its status until it is Complete or Failed, one line whenever something changed.
+// Follows a run's status until it is Complete or Failed: a line for every validation, change of stage and few seconds.
 import type { Condition, RunStatus } from '../operator/src/api/status.ts';
 import type { Kubectl } from './kubectl.ts';
 
 export interface Run { readonly kind: string; readonly metadata: { readonly name: string }; readonly status?: RunStatus }
 
 const POLL_MS = 1000;
+const QUIET_SECONDS = 5;
 
 const condition = (run: Run, type: string): Condition | undefined => run.status?.conditions?.find((each) => each.type === type);
 
@@ -34,19 +35,24 @@ function isComplete(run: Run): boolean {
   return condition(run, 'Complete')?.status === 'True';
 }
 
+/** What must be shown at once when it changes. */
+const milestone = ({ status }: Run): string => [status?.phase, status?.attempt, status?.progress?.stage, status?.progress?.valLoss].join();
+
 /** Follows a run to its end. Rejects with the condition's message when the run fails or `seconds` pass. */
 export async function follow(kubectl: Kubectl, kind: string, name: string, seconds: number): Promise<Run> {
   const t0 = performance.now();
-  let shown = '';
+  let shown = { line: '', milestone: '', at: -Infinity };
   for (;;) {
     const run = await kubectl.get<Run>(kind, name);
     if (run === undefined) throw new Error(`${kind}/${name} is gone`);
     const elapsed = (performance.now() - t0) / 1000;
-    const line = progressLine(run);
-    if (line !== shown) console.log(`  ${elapsed.toFixed(0).padStart(4)} s  ${kind}/${name}  ${line}`);
-    shown = line;
+    const now = { line: progressLine(run), milestone: milestone(run), at: elapsed };
+    if (now.milestone !== shown.milestone || (now.line !== shown.line && elapsed - shown.at >= QUIET_SECONDS)) {
+      console.log(`  ${elapsed.toFixed(0).padStart(4)} s  ${kind}/${name}  ${now.line}`);
+      shown = now;
+    }
     if (isComplete(run)) return run;
-    if (elapsed > seconds) throw new Error(`${kind}/${name} is not Complete after ${String(seconds)} s; it was: ${line}`);
+    if (elapsed > seconds) throw new Error(`${kind}/${name} is not Complete after ${String(seconds)} s; it was: ${now.line}`);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
