@@ -69,7 +69,8 @@ export function saidByWorker(pods: readonly Pod[], index: number): string | unde
 /** The message in a pod's termination message; launchers write JSON, anything else is taken as it is. */
 export function saidBy(pod: Pod): string | undefined {
   const text = trainerState(pod)?.terminated?.message?.trim() ?? '';
-  return text === '' ? undefined : (messageIn(text) ?? text);
+  const said = messageIn(text) ?? text;
+  return said === '' ? undefined : said;
 }
 
 function messageIn(text: string): string | undefined {

@@ -1,0 +1,115 @@
+// Tests only. A cluster small enough to be tried in every order: one run, the Job controller, kubelets, the garbage collector, people.
+import { deepFreeze } from '../../runtime/object.ts';
+import { attemptOf } from '../naming.ts';
+import { isTrue } from '../objects.ts';
+import type { Job, Pod } from '../objects.ts';
+import type { Observed, Run } from '../observed.ts';
+import { parseSpec } from '../parseSpec.ts';
+import { planRun } from '../plan.ts';
+import { countsDiffer, statusOf } from '../status.ts';
+import { hasEnded } from '../workers.ts';
+import { afterwards, observedFrom } from './world.ts';
+
+export type Step =
+  | { readonly do: 'reconcile'; readonly dieAfter?: number | undefined }
+  | { readonly do: 'jobController' | 'start' | 'collect' | 'suspend' | 'resume' | 'deleteJob' | 'dropClaim' | 'addClaim' | 'evict' }
+  | { readonly do: 'exit'; readonly index: number; readonly code: number }
+  | { readonly do: 'wait'; readonly seconds: number };
+
+const SPEC = { model: { size: '300K' }, data: { uri: 'pvc://data/pool', maxLength: 512, maxResponseLength: 128 }, budget: { steps: 5 }, checkpoint: { store: { pvc: 'runs' } }, workers: { replicas: 2 }, recovery: { maxRestarts: 2, startDeadlineSeconds: 300 } };
+const CLAIMS = ['data', 'runs'].map((name) => ({ metadata: { name, namespace: 'team' }, spec: { accessModes: ['ReadWriteMany'] } }));
+
+export class Simulation {
+  world: Observed = observedFrom({ now: '2026-01-01T00:00:00Z', run: { kind: 'PolarPretrain', metadata: { name: 'demo', namespace: 'team', uid: '11111111-0000', generation: 1 }, spec: SPEC }, claims: CLAIMS });
+  step(step: Step): void {
+    switch (step.do) {
+      case 'reconcile': return this.#reconcile(step.dieAfter);
+      case 'jobController': return this.#set({ ...this.#podsAndJobs() });
+      case 'start': return this.#mapPods((pod) => (pod.status?.phase === 'Pending' ? withStatus(pod, running(this.world.now)) : pod));
+      case 'exit': return this.#mapPods((pod) => (pod.status?.phase === 'Running' && pod.metadata.name.includes(`-${step.index}-`) ? withStatus(pod, exited(step.code)) : pod));
+      case 'evict': return this.#mapPods((pod) => (pod.status?.phase === 'Running' ? withStatus(pod, { ...exited(20), conditions: [{ type: 'DisruptionTarget', status: 'True' }] }) : pod));
+      case 'collect': return this.#set({ pods: this.world.pods.filter((pod) => this.world.jobs.some((job) => job.metadata.uid === jobOf(pod))) });
+      case 'suspend': return this.#respec({ suspend: true });
+      case 'resume': return this.#respec({ suspend: false });
+      case 'deleteJob': return this.#set({ jobs: this.world.jobs.slice(0, -1) });
+      case 'dropClaim': return this.#set({ claims: this.world.claims.slice(1) });
+      case 'addClaim': return this.#set({ claims: CLAIMS });
+      case 'wait': return this.#set({ now: new Date(Date.parse(this.world.now) + step.seconds * 1000).toISOString() });
+    }
+  }
+
+  /** Attempts that have a pod that has not ended. */
+  liveAttempts(): ReadonlySet<number> {
+    return new Set(this.world.pods.filter((pod) => !hasEnded(pod)).map(attemptOf));
+  }
+
+  /** Dying after n actions leaves those done and the status unwritten; the status write counts as the last. */
+  #reconcile(dieAfter: number | undefined): void {
+    const plan = planRun(this.world);
+    const whole = dieAfter === undefined || dieAfter > plan.actions.length;
+    const next = afterwards(this.world, { ...plan, actions: whole ? plan.actions : plan.actions.slice(0, dieAfter) });
+    const before = this.world.run;
+    const run = whole ? { ...next.run, metadata: before.metadata } : before;
+    if (plan.actions.length > 0 && countsDiffer(before, statusOf(plan, undefined))) throw new Error('acts before the attempt is in status');
+    this.#set({ jobs: next.jobs.map((job) => ({ ...job, spec: { parallelism: job.spec.parallelism ?? 0 } })), services: next.services, configMaps: next.configMaps, run });
+  }
+
+  #podsAndJobs(): Pick<Observed, 'jobs' | 'pods'> {
+    let { pods } = this.world;
+    const jobs = this.world.jobs.map((job) => {
+      if (isTrue(job.status?.conditions, 'Failed') !== undefined || isTrue(job.status?.conditions, 'Complete') !== undefined) return job;
+      const own = pods.filter((pod) => jobOf(pod) === job.metadata.uid);
+      if (own.length === 0) pods = [...pods, ...[0, 1].map((index) => podOf(job, index))];
+      const bad = own.find((pod) => pod.status?.phase === 'Failed');
+      if (bad !== undefined) {
+        pods = pods.filter((pod) => jobOf(pod) !== job.metadata.uid || hasEnded(pod));
+        return { ...job, status: { conditions: [failedBy(bad, this.world.now)] } };
+      }
+      return own.length === 2 && own.every((pod) => pod.status?.phase === 'Succeeded') ? { ...job, status: { conditions: [{ type: 'Complete', status: 'True' }] } } : job;
+    });
+    return { jobs, pods };
+  }
+
+  #mapPods(change: (pod: Pod) => Pod): void {
+    this.#set({ pods: this.world.pods.map(change) });
+  }
+
+  #respec(change: object): void {
+    const run: Run = { ...this.world.run, ...parseSpec('PolarPretrain', { ...SPEC, ...change }) };
+    this.#set({ run });
+  }
+
+  #set(change: Partial<Observed>): void {
+    this.world = deepFreeze({ ...this.world, ...change });
+  }
+}
+
+function jobOf(pod: Pod): string | undefined {
+  return pod.metadata.ownerReferences?.[0]?.uid;
+}
+
+function podOf(job: Job, index: number): Pod {
+  const { name, uid = '', labels } = job.metadata;
+  return {
+    metadata: { name: `${name}-${index}-x`, namespace: 'team', uid: `${uid}-${index}`, labels: { ...labels, 'batch.kubernetes.io/job-completion-index': String(index) }, ownerReferences: [{ apiVersion: 'batch/v1', kind: 'Job', name, uid }] },
+    status: { phase: 'Pending' },
+  };
+}
+
+function withStatus(pod: Pod, status: NonNullable<Pod['status']>): Pod {
+  return { ...pod, status };
+}
+
+function running(startedAt: string): NonNullable<Pod['status']> {
+  return { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }], containerStatuses: [{ name: 'trainer', state: { running: { startedAt } } }] };
+}
+
+function exited(exitCode: number): NonNullable<Pod['status']> {
+  return { phase: exitCode === 0 ? 'Succeeded' : 'Failed', containerStatuses: [{ name: 'trainer', state: { terminated: { exitCode } } }] };
+}
+
+function failedBy(pod: Pod, at: string): { type: string; status: string; reason: string; message: string; lastTransitionTime: string } {
+  const code = pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode ?? 1;
+  const rule = isTrue(pod.status?.conditions, 'DisruptionTarget') !== undefined ? 4 : { 10: 0, 11: 0, 12: 0, 13: 1, 14: 2, 15: 3, 20: 5 }[code] ?? 6;
+  return { type: 'Failed', status: 'True', reason: 'PodFailurePolicy', message: `Container trainer for pod team/${pod.metadata.name} failed with exit code ${code} matching FailJob rule at index ${rule}`, lastTransitionTime: at };
+}
