@@ -74,6 +74,14 @@ export const badInputCases = (world: () => World): void => {
       });
     }
 
+    test('a fine-tune of a pre-train that failed', async () => {
+      const w = world();
+      await w.untilCondition('no-file', 'Failed', { timeoutSeconds: 90 });
+      await w.apply(finetune('orphan', { pretrainRef: { name: 'no-file' } }));
+      const run = await w.untilCondition('orphan', 'Accepted', { status: 'False', reason: 'PretrainFailed', timeoutSeconds: 20 });
+      assert.match(messageOf(run, 'Accepted'), /PolarPretrain "no-file" failed: .*absent\.jsonl\.gz/);
+    });
+
     test('a full disk', async () => {
       const w = world();
       await w.apply(pretrain('crowded', { checkpoint: { store: { pvc: 'small' } } }));

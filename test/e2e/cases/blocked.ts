@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { assertOneJobPerAttempt } from '../checks.ts';
 import { claim, pretrain } from '../manifests.ts';
 import { conditionOf, messageOf } from '../objects.ts';
 import type { World } from '../world.ts';
@@ -35,7 +36,8 @@ export const blockedCases = (world: () => World): void => {
     assert.match(messageOf(run, 'Stalled'), /worker 0 .*polar\.training\/trainee:dev/);
     await w.kubectl('patch', 'polarpretrain', 'misspelt', '--type=merge', '-p', '{"spec":{"workers":{"image":"polar.training/trainer:dev"}}}');
     const done = await w.untilComplete('misspelt');
-    assert.equal(done.status?.restarts, 0);
+    assert.deepEqual([done.status?.attempt, done.status?.restarts], [2, 0], 'attempt and restarts');
+    assertOneJobPerAttempt(w, done.metadata.uid, 2);
     assert.equal(conditionOf(done, 'Stalled')?.status, 'False');
   });
 

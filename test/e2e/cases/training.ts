@@ -60,6 +60,7 @@ export const trainingCases = (world: () => World): void => {
     await w.untilStep('base', 1);
     assert.match(await w.kubectl('logs', 'job/base-pretrain-1', '--all-containers'), /warm start 20\/20/);
     const base = await w.untilComplete('base');
+    assert.notEqual(messageOf(base, 'Complete'), '', 'what Complete says');
     assertProgress(base.status ?? {});
     await assertCheckpoints(w, base.status ?? {});
     await assertWholeCurve(w, 'base', STEPS);
