@@ -1,12 +1,13 @@
 """The training loop that pre-training and fine-tuning share: step, validate, tell, save, until the budget is spent."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from polar.checkpoint import list_complete
 from polar.config import RunConfig
 from polar.distributed import Dist
-from polar.errors import Interrupted
+from polar.errors import Interrupted, NonFiniteLossError
 from polar.progress import Progress
 from polar.report import Reporter
 from polar.saver import Saver
@@ -43,7 +44,7 @@ class Loop:
             while state.step < self.total_steps:
                 result = self._step(state)
                 last = state.step == self.total_steps
-                stop = not last and self.stopping()
+                stop = not last and stopping(self.dist, self.reporter)
                 save = last or stop or state.step % config.checkpoint.every_steps == 0
                 validate = not stop and (save or state.step % config.validation.every_steps == 0)
                 if validate:
@@ -60,12 +61,6 @@ class Loop:
                 saver.close()
         self._after(state)
 
-    def stopping(self) -> bool:
-        """Whether any rank was told to stop, by a signal or by the operator. Collective."""
-        if self.reporter.commands().save_and_stop:
-            self.dist.stop.request("saveAndStop")
-        return self.dist.any(self.dist.stop.requested)
-
     def _step(self, state: TrainState) -> StepResult:
         groups = self.task.train.groups(state.cursor, self.config.optimizer.batch_triplets)
         rate = learning_rate(self.config.optimizer, state.step, self.total_steps)
@@ -78,6 +73,11 @@ class Loop:
 
     def _validate(self, state: TrainState) -> None:
         state.validation = self.task.validate(self.stepper.model, self.dist)
+        for score in (state.validation.seen, state.validation.unseen):
+            if score and not math.isfinite(score.loss):
+                raise NonFiniteLossError(
+                    f"step {state.step}: the validation loss is not finite. Lower optimizer.learningRate"
+                )
         if state.baseline is None and self.dist.is_main:
             state.baseline = self.task.style_baseline()
 
@@ -101,3 +101,10 @@ class Loop:
         if state.step < self.total_steps:
             reason = self.dist.stop.reason or "another worker was told to stop"
             raise Interrupted(f"stopped at step {state.step} of {self.total_steps} after saving ({reason})")
+
+
+def stopping(dist: Dist, reporter: Reporter) -> bool:
+    """Whether any rank was told to stop, by a signal or by the operator. Collective."""
+    if reporter.commands().save_and_stop:
+        dist.stop.request("saveAndStop")
+    return dist.any(dist.stop.requested)

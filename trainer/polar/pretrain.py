@@ -6,6 +6,7 @@
 Leaves checkpoints `step-.../` and `metrics.jsonl` in config.checkpoint.directory and continues from the newest one.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from polar.data import Trajectories, read_trajectories
 from polar.distributed import Dist
 from polar.errors import CheckpointError, Interrupted
 from polar.evaluate import PairSet
-from polar.loop import Loop
+from polar.loop import Loop, stopping
 from polar.model import RewardModel, build, size_of
 from polar.optim import adamw
 from polar.pairs import Split, split_trajectories
@@ -48,6 +49,10 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         progress.found(start)
         # 3 data: rows, split, tokenizer, tokens
         data = read_trajectories(config.data.path, config.data.wrapper)
+        progress.say(
+            f"{len(data.outputs)} trajectories of {len(data.policies)} policies on {len(data.prompts)} prompts, "
+            f"{data.skipped_empty} rows with an empty output skipped"
+        )
         held_out = config.validation
         split = split_trajectories(data, held_out.held_out_prompt_percent, held_out.held_out_policies, config.seed)
         rows = split.rows(data, held_out_prompts=False, held_out_policies=False)
@@ -62,7 +67,9 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         # 6 warm start, when asked for and not done yet
         warm = config.warm_start is not None and start.resumed is None
         if warm:
-            warm_start(config, WarmStart(model, task.corpus, data, rows, dist), progress, dist)
+            warm_start(
+                config, WarmStart(model, task.corpus, data, rows, dist), progress, lambda: stopping(dist, reporter)
+            )
         # 7 loop: step, validate, tell, save
         progress.begin(state, total_steps, size_of(model))
         parent = start.weights.info.manifest_sha256 if start.weights else None
@@ -142,11 +149,11 @@ def make_model(config: RunConfig, start: Start, encoder: TextEncoder) -> RewardM
     return model
 
 
-def warm_start(config: RunConfig, warm: WarmStart, progress: Progress, dist: Dist) -> None:
+def warm_start(config: RunConfig, warm: WarmStart, progress: Progress, stop: Callable[[], bool]) -> None:
     """Run the warm start to its end; Interrupted when told to stop, and then the next attempt begins it again."""
     assert config.warm_start
     task = config.warm_start.policy_classification
     for done in warm.run(task, config.optimizer, config.seed):
         progress.warm_step(done, task.steps)
-        if dist.any(dist.stop.requested):
+        if stop():
             raise Interrupted(f"stopped in step {done.step} of {task.steps} of the warm start, which will be repeated")

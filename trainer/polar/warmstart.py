@@ -27,6 +27,7 @@ from polar.config import Optimizer, PolicyClassification
 from polar.data import Trajectories
 from polar.distributed import Dist
 from polar.encode import Ids
+from polar.errors import NonFiniteLossError
 from polar.model import NORM_EPS, RewardModel
 from polar.optim import adamw, clip_gradients, set_learning_rate
 from polar.sampling import EpochOrder, Index
@@ -128,6 +129,10 @@ class WarmStart:
             sums["loss"] += float(losses[0].detach())
             sums["right"] += float(right[0])
         sums = self._dist.sum(sums)
+        if not math.isfinite(sums["loss"]):
+            raise NonFiniteLossError(
+                "warm start: the loss is not finite. Lower warmStart.policyClassification.learningRate"
+            )
         clip_gradients([p for group in optimizer.param_groups for p in group["params"]], options.gradient_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

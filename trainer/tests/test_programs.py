@@ -115,6 +115,16 @@ def test_two_workers_train_on_the_batches_of_one(tmp_path: Path, rows: Path) -> 
     assert points(two)[4]["val_loss"] == pytest.approx(points(one)[4]["val_loss"], abs=1e-4)
 
 
+def test_two_workers_warm_up_like_one(tmp_path: Path, rows: Path) -> None:
+    warm = {"policyClassification": {"steps": 10, "batchTrajectories": 12, "learningRate": "0.003"}}
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    changes = {"model__dropout": "0", "warmStart": warm, "budget__steps": 5}
+    one = complete(config_in(tmp_path / "1", rows, **changes))
+    two = complete(config_in(tmp_path / "2", rows, **changes, gang__workers=2), ranks=2)
+    assert losses(two) == pytest.approx(losses(one), abs=1e-3)
+
+
 def test_a_finished_run_that_is_started_again_ends_at_once(trained: Path) -> None:
     before = points(trained)
     assert complete(trained.parent / "run.json") == trained
