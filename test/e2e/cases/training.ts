@@ -58,7 +58,7 @@ export const trainingCases = (world: () => World): void => {
     assert.match(messageOf(waiting, 'Accepted'), /"base" is not complete yet/);
 
     await w.untilStep('base', 1);
-    assert.match(await w.kubectl('logs', 'job/base-pretrain-1', '--all-containers'), /warm start 20\/20/);
+    assert.match(await w.kubectl('logs', '-l', 'batch.kubernetes.io/job-name=base-pretrain-1,batch.kubernetes.io/job-completion-index=0', '--tail=-1'), /warm start 20\/20/);
     const base = await w.untilComplete('base');
     assert.notEqual(messageOf(base, 'Complete'), '', 'what Complete says');
     assertProgress(base.status ?? {});
