@@ -1,11 +1,8 @@
 // PolarFinetune: fine-tuning on ranked preference triplets (paper section 3.4, Eq. 8).
 import { z } from 'zod';
 import { checkpoint, dataLimits, optimizer, recovery, stepsOrEpochs, validation, workers } from './common.ts';
-import { decimal, objectName, rule, rules, volumeUri } from './scalars.ts';
+import { decimal, immutable, objectName, rule, rules, volumeUri } from './scalars.ts';
 import { runStatus } from './status.ts';
-
-const immutable = (field: string): Record<string, string> =>
-  rule(`self.${field} == oldSelf.${field}`, `${field} cannot be changed after creation: create a new run instead`, `.${field}`);
 
 const init = z.object({
   pretrainRef: z.object({ name: objectName('Name of the PolarPretrain in this namespace.') }).optional()

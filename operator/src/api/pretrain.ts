@@ -1,11 +1,8 @@
 // PolarPretrain: contrastive pre-training on trajectories of many policies (paper sections 3.3 and 4.1).
 import { z } from 'zod';
 import { checkpoint, dataLimits, model, optimizer, recovery, stepsOrTokens, validation, workers } from './common.ts';
-import { decimal, rule, rules, volumeUri } from './scalars.ts';
+import { decimal, immutable, rule, rules, volumeUri } from './scalars.ts';
 import { runStatus } from './status.ts';
-
-const immutable = (field: string): Record<string, string> =>
-  rule(`self.${field} == oldSelf.${field}`, `${field} cannot be changed after creation: create a new run instead`, `.${field}`);
 
 const data = z.object({
   uri: volumeUri('Trajectories: rows of prompt, policy and output as .jsonl, .jsonl.gz or .parquet, a file or a folder of files.'),

@@ -10,6 +10,10 @@ export const rule = (expression: string, message: string, fieldPath?: string): R
 /** Attaches CEL rules to a schema node. */
 export const rules = (...list: Record<string, string>[]): Record<string, unknown> => ({ 'x-kubernetes-validations': list });
 
+/** The rule that a required field of a spec keeps its first value. */
+export const immutable = (field: string): Record<string, string> =>
+  rule(`self.${field} == oldSelf.${field}`, `${field} cannot be changed after creation: create a new run instead`, `.${field}`);
+
 const celDouble = (value: number): string => (Number.isInteger(value) ? value.toFixed(1) : String(value));
 
 /** A non-negative decimal such as "0.001" or "1e-5", bounded by CEL to [min, max]. */
