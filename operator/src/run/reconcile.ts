@@ -6,8 +6,9 @@ import type { Action } from '../runtime/apply.ts';
 import type { Reconcile } from '../runtime/controller.ts';
 import type { EventRecorder } from '../runtime/events.ts';
 import type { KubeObject } from '../runtime/object.ts';
-import { applyStatus } from '../runtime/verbs.ts';
+import { applyStatus, get } from '../runtime/verbs.ts';
 import { RUN_RESOURCES } from './caches.ts';
+import type { StoredRun } from './caches.ts';
 import type { Failed } from './conditions.ts';
 import { notesOf } from './notes.ts';
 import { CONFIG_MAPS, JOBS, SERVICES } from './objects.ts';
@@ -15,6 +16,7 @@ import { observe } from './observe.ts';
 import type { ObserveDeps } from './observe.ts';
 import type { Run } from './observed.ts';
 import { planRun } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { countsDiffer, differs, statusOf } from './status.ts';
 import type { OwnStatus } from './status.ts';
 
@@ -24,12 +26,15 @@ export interface RunDeps extends ObserveDeps {
   readonly onWrite?: (write: Action | { readonly do: 'status' }) => void;
 }
 
+const STALE_LOOK_MS = 1000;
+
 /** The reconciler of one kind of run. */
 export const reconcileRun = (deps: RunDeps): Reconcile => async (key, { log }) => {
   const seen = await observe(deps, key);
   if (seen === undefined) return {};
   const plan = planRun(seen);
   if (plan.actions.length > 0) log.info({ attempt: plan.situation.attempt, because: plan.because, actions: plan.actions.map(brief) }, 'acting');
+  if (createsJob(plan) && !(await isCurrent(deps, seen.run, plan.situation.attempt))) return { requeueAfterMs: STALE_LOOK_MS };
   const failure = await performAll(applierOf(deps), plan.actions);
   const next = statusOf(plan, failedOf(failure));
   const written = await writeStatus(deps, seen.run, next);
@@ -37,6 +42,16 @@ export const reconcileRun = (deps: RunDeps): Reconcile => async (key, { log }) =
   if (failure !== undefined) throw failure;
   return { requeueAfterMs: plan.requeueAfterMs };
 };
+
+function createsJob(plan: Plan): boolean {
+  return plan.actions.some((action) => action.do === 'create' && action.object.kind === 'Job');
+}
+
+/** Asks the API server, since a cache that lags far behind (an operator that was cut off) would bring an old attempt back to life. */
+async function isCurrent(deps: RunDeps, run: Run, attempt: number): Promise<boolean> {
+  const live = await get<StoredRun>(deps.client, RUN_RESOURCES[run.kind], run.metadata);
+  return live?.metadata.uid === run.metadata.uid && live.metadata.deletionTimestamp === undefined && live.status?.attempt === attempt;
+}
 
 function applierOf(deps: RunDeps): Parameters<typeof performAll>[0] {
   return { client: deps.client, resources: [JOBS, SERVICES, CONFIG_MAPS], fieldManager: MANAGER_OPERATOR, ...(deps.onWrite === undefined ? {} : { onAction: deps.onWrite }) };

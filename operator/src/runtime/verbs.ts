@@ -1,5 +1,5 @@
 // The verbs of the API on top of the raw client: get, list in pages, create, server-side apply, delete with a UID precondition.
-import { isNotFound } from './apiError.ts';
+import { ApiError, isNotFound } from './apiError.ts';
 import type { KubeClient } from './client.ts';
 import type { KubeList, KubeObject, Resource } from './object.ts';
 import { pathOf } from './object.ts';
@@ -60,12 +60,20 @@ export function create<T extends KubeObject>(client: KubeClient, resource: Resou
   return client.request<T>('POST', pathOf(resource, place), { body: object, query: { fieldManager } });
 }
 
-/** Server-side apply: the server keeps who owns which field, and creates the object when there is none. */
-export function apply<T extends KubeObject>(client: KubeClient, resource: Resource, object: T, options: ApplyOptions): Promise<T> {
+/** Server-side apply: the server keeps who owns which field, and creates the object when there is none. A UID in metadata is a precondition: ApiError (409) when a namesake is there. */
+export async function apply<T extends KubeObject>(client: KubeClient, resource: Resource, object: T, options: ApplyOptions): Promise<T> {
   const { namespace, name } = object.metadata;
-  return client.request<T>('PATCH', pathOf(resource, { namespace, name, subresource: options.subresource }), {
-    body: object, contentType: APPLY_PATCH, query: { fieldManager: options.fieldManager, force: options.force ?? true },
-  });
+  const path = pathOf(resource, { namespace, name, subresource: options.subresource });
+  try {
+    return await client.request<T>('PATCH', path, { body: object, contentType: APPLY_PATCH, query: { fieldManager: options.fieldManager, force: options.force ?? true } });
+  } catch (error) {
+    throw isOtherUid(error) ? new ApiError(409, { reason: 'Conflict', message: `${resource.kind} "${name}" is another object of that name` }, `PATCH ${path}`) : error;
+  }
+}
+
+/** The server calls another UID an attempt to change an immutable field. */
+function isOtherUid(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 422 && error.details?.causes?.some((cause) => cause.field === 'metadata.uid') === true;
 }
 
 /** Server-side apply of the status subresource. Metadata with uid or resourceVersion makes them preconditions. */

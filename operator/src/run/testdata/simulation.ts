@@ -22,21 +22,23 @@ const CLAIMS = ['data', 'runs'].map((name) => ({ metadata: { name, namespace: 't
 export class Simulation {
   world: Observed = observedFrom({ now: '2026-01-01T00:00:00Z', run: { kind: 'PolarPretrain', metadata: { name: 'demo', namespace: 'team', uid: '11111111-0000', generation: 1 }, spec: SPEC }, claims: CLAIMS });
   step(step: Step): void {
-    switch (step.do) {
-      case 'reconcile': return this.#reconcile(step.dieAfter);
-      case 'jobController': return this.#set({ ...this.#podsAndJobs() });
-      case 'start': return this.#mapPods((pod) => (pod.status?.phase === 'Pending' ? withStatus(pod, running(this.world.now)) : pod));
-      case 'exit': return this.#mapPods((pod) => (pod.status?.phase === 'Running' && pod.metadata.name.includes(`-${step.index}-`) ? withStatus(pod, exited(step.code)) : pod));
-      case 'evict': return this.#mapPods((pod) => (pod.status?.phase === 'Running' ? withStatus(pod, { ...exited(20), conditions: [{ type: 'DisruptionTarget', status: 'True' }] }) : pod));
-      case 'collect': return this.#set({ pods: this.world.pods.filter((pod) => this.world.jobs.some((job) => job.metadata.uid === jobOf(pod))) });
-      case 'suspend': return this.#respec({ suspend: true });
-      case 'resume': return this.#respec({ suspend: false });
-      case 'deleteJob': return this.#set({ jobs: this.world.jobs.slice(0, -1) });
-      case 'dropClaim': return this.#set({ claims: this.world.claims.slice(1) });
-      case 'addClaim': return this.#set({ claims: CLAIMS });
-      case 'wait': return this.#set({ now: new Date(Date.parse(this.world.now) + step.seconds * 1000).toISOString() });
-    }
+    if (step.do === 'reconcile') this.#reconcile(step.dieAfter);
+    else if (step.do === 'exit') this.#mapPods((pod) => (pod.status?.phase === 'Running' && pod.metadata.name.includes(`-${step.index}-`) ? withStatus(pod, exited(step.code)) : pod));
+    else if (step.do === 'wait') this.#set({ now: new Date(Date.parse(this.world.now) + step.seconds * 1000).toISOString() });
+    else this.#plain[step.do]();
   }
+
+  readonly #plain = {
+    jobController: () => this.#set(this.#podsAndJobs()),
+    start: () => this.#mapPods((pod) => (pod.status?.phase === 'Pending' ? withStatus(pod, running(this.world.now)) : pod)),
+    evict: () => this.#mapPods((pod) => (pod.status?.phase === 'Running' ? withStatus(pod, { ...exited(20), conditions: [{ type: 'DisruptionTarget', status: 'True' }] }) : pod)),
+    collect: () => this.#set({ pods: this.world.pods.filter((pod) => this.world.jobs.some((job) => job.metadata.uid === jobOf(pod))) }),
+    suspend: () => this.#respec({ suspend: true }),
+    resume: () => this.#respec({ suspend: false }),
+    deleteJob: () => this.#set({ jobs: this.world.jobs.slice(0, -1) }),
+    dropClaim: () => this.#set({ claims: this.world.claims.slice(1) }),
+    addClaim: () => this.#set({ claims: CLAIMS }),
+  };
 
   /** Attempts that have a pod that has not ended. */
   liveAttempts(): ReadonlySet<number> {

@@ -29,10 +29,12 @@ export function observedFrom(world: World): Observed {
 
 const LISTS = { Job: 'jobs', Service: 'services', ConfigMap: 'configMaps' } as const;
 
+let uidsGiven = 0;
+
 /** The world after all actions and the status write succeeded. A deleted Job's pods stay until somebody stops them. */
 export function afterwards(seen: Observed, plan: Plan): Observed {
   const lists = { jobs: [...seen.jobs] as KubeObject[], services: [...seen.services] as KubeObject[], configMaps: [...seen.configMaps] as KubeObject[] };
-  plan.actions.forEach((action, index) => perform(lists, action, `${seen.now}-${index}`));
+  for (const action of plan.actions) perform(lists, action, `uid-${++uidsGiven}`);
   const own: OwnStatus = statusOf(plan, undefined);
   return deepFreeze({ ...seen, ...(lists as unknown as Pick<Observed, 'jobs' | 'services' | 'configMaps'>), run: { ...seen.run, status: { ...withoutOwn(seen.run.status), ...own } } });
 }

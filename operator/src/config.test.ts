@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { configFrom, usage } from './config.ts';
+
+test('takes the environment of a pod, and a flag over it', () => {
+  const config = configFrom(['--namespace', 'mine'], { POD_NAMESPACE: 'theirs', POD_IP: '10.0.0.7' });
+  assert.deepEqual([config?.namespace, config?.['bind-address'], config?.ingestAddress], ['mine', '10.0.0.7', 'polar-ingest.mine.svc:9443']);
+  assert.ok(Object.isFrozen(config));
+});
+
+test('turns reports off on request', () => {
+  assert.equal(configFrom(['--ingest-address', 'none'], {})?.ingestAddress, undefined);
+});
+
+test('names the option, what was expected and what was got', () => {
+  assert.throws(() => configFrom(['--workers', '0'], {}), /--workers: .*>=1, got "0"/);
+  assert.throws(() => configFrom([], { POLAR_INGEST_PORT: 'x' }), /--ingest-port: .*expected number.*got "x"/);
+  assert.throws(() => configFrom(['--colour', 'red'], {}), /--colour/);
+});
+
+test('explains every option and its environment variable', () => {
+  assert.equal(configFrom(['--help'], {}), undefined);
+  for (const word of ['--trainer-image', 'POLAR_TRAINER_IMAGE', '--help']) assert.ok(usage().includes(word));
+});
