@@ -73,6 +73,7 @@ class Loop:
 
     def _validate(self, state: TrainState) -> None:
         state.validation = self.task.validate(self.stepper.model, self.dist)
+        state.validated_step = state.step
         for score in (state.validation.seen, state.validation.unseen):
             if score and not math.isfinite(score.loss):
                 raise NonFiniteLossError(

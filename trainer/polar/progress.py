@@ -110,7 +110,7 @@ class Progress:
         seen, baseline = state.validation.seen, state.baseline
         self._summary.update(valLoss=seen.loss, valAccuracy=seen.accuracy)
         self._reporter.validation(
-            step=state.step,
+            step=state.validated_step,
             seen=seen,
             unseen=state.validation.unseen,
             baseline_seen_accuracy=baseline.seen if baseline else None,

@@ -24,13 +24,15 @@ from polar.tokenizer import TextEncoder
 
 @dataclass(kw_only=True, slots=True)
 class TrainState:
-    """Counters of the whole run, over all attempts. `cursor` is the number of the next group."""
+    """Counters of the whole run, over all attempts. `cursor` is the number of the next group, `validated_step` the
+    step of `validation`."""
 
     step: int = 0
     cursor: int = 0
     tokens: int = 0
     computed_tokens: int = 0
     validation: Validation | None = None
+    validated_step: int = 0
     baseline: StyleBaseline | None = None
 
     def advance(self, result: StepResult, groups: int) -> None:
@@ -104,6 +106,7 @@ def read_state(loaded: Loaded) -> TrainState:
             tokens=loaded.info.tokens,
             computed_tokens=int(saved["computedTokens"]),
             validation=_read_validation(saved.get("validation")),
+            validated_step=int(saved.get("validatedStep", loaded.info.step)),
             baseline=StyleBaseline(**saved["styleBaseline"]) if saved.get("styleBaseline") else None,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -146,6 +149,7 @@ class Recorder:
             "computedTokens": state.computed_tokens,
             "model": {**dimensions, "vocabSize": decoder.embed_tokens.num_embeddings},
             "validation": asdict(state.validation) if state.validation else None,
+            "validatedStep": state.validated_step,
             "styleBaseline": asdict(state.baseline) if state.baseline else None,
             "torch": torch.__version__,
         }
