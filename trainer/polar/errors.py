@@ -54,7 +54,7 @@ class OutOfMemoryError(PolarError):
     reason = "OutOfMemory"
 
 
-class Interrupted(PolarError):  # noqa: N818 - an interruption, not an error
+class Interrupted(PolarError):
     """SIGTERM or a saveAndStop command: a checkpoint was saved and training stopped before its last step."""
 
     exit_code = 20
