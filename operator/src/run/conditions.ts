@@ -56,10 +56,11 @@ function Accepted({ s, failed }: Told): Claimed {
 }
 
 function PodsReady({ s }: Told): Claimed {
-  const { readyPods, replicas, pods, jobState } = s;
+  const { readyPods, donePods, replicas, pods, jobState } = s;
   if (jobState === 'done' || jobState === 'failed' || (s.isOver && pods.length > 0)) return { status: 'False', reason: 'PodsFinished', message: `the workers of attempt ${s.attempt} have ended` };
   if (pods.length === 0) return { status: 'False', reason: 'NoPods', message: 'no worker exists' };
   if (readyPods >= replicas) return { status: 'True', reason: 'AllPodsReady', message: `${readyPods} of ${replicas} workers are running` };
+  if (donePods > 0 && readyPods + donePods >= replicas) return { status: 'False', reason: 'PodsFinished', message: `${donePods} of ${replicas} workers have finished` };
   return { status: 'False', reason: 'PodsPending', message: `${readyPods} of ${replicas} workers are running` };
 }
 

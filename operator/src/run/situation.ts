@@ -29,6 +29,8 @@ export interface Situation {
   readonly livePods: readonly Pod[];
   readonly replicas: number;
   readonly readyPods: number;
+  /** Workers of the attempt that ended well. */
+  readonly donePods: number;
   /** Every worker of the attempt has started. */
   readonly hasStarted: boolean;
   readonly obstacle: Obstacle | undefined;
@@ -54,6 +56,7 @@ export function situationOf(seen: Observed): Situation {
     seen, attempt, job, jobState, pods, replicas, restarts, interruptions,
     livePods: seen.pods.filter((pod) => !hasEnded(pod)),
     readyPods: pods.filter(isReady).length,
+    donePods: pods.filter((pod) => pod.status?.phase === 'Succeeded').length,
     hasStarted: pods.filter(hasStarted).length >= replicas,
     obstacle: jobState === 'active' && !isOver ? (obstacleOf(pods) ?? refusal(seen)) : undefined,
     isOutdated: jobState === 'active' && isOutdated(seen, job),

@@ -27,7 +27,7 @@ export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
   return defined({
     observedGeneration: run.metadata.generation,
     conditions, ...counters,
-    phase: phaseOf(conditions, counters.attempt ?? 0),
+    phase: phaseOf(conditions, counters.attempt ?? 0, s),
     job: recordedJob(plan, failed),
     workers: s.attempt === 0 || s.isOver ? run.status.workers : `${s.readyPods}/${s.replicas}`,
     startTime: run.status.startTime ?? beganAt,
@@ -67,14 +67,19 @@ function recordedJob({ situation: s, verdict, actions }: Plan, failed: Failed | 
   return s.job !== undefined || s.jobState === 'gone' || created ? childName(s.seen.run, s.attempt) : undefined;
 }
 
-function phaseOf(conditions: readonly Condition[], attempt: number): Phase {
+function phaseOf(conditions: readonly Condition[], attempt: number, s: Situation): Phase {
   const is = (type: string): boolean => isTrue(conditions, type) !== undefined;
   if (is('Failed')) return 'Failed';
   if (is('Complete')) return 'Complete';
   if (is('Suspended')) return 'Suspended';
-  if (is('PodsReady')) return 'Running';
+  if (is('PodsReady') || isFinishing(s)) return 'Running';
   if (attempt === 0 || !is('Accepted')) return 'Pending';
   return attempt === 1 && is('Progressing') ? 'Starting' : 'Restarting';
+}
+
+/** The first workers have done their last step; the Job counts them one after the other. */
+function isFinishing(s: Situation): boolean {
+  return s.jobState === 'active' && s.donePods > 0;
 }
 
 function defined(status: { readonly [F in keyof OwnStatus]: OwnStatus[F] | undefined }): OwnStatus {
