@@ -24,7 +24,7 @@ function panel(curve: Curve, document: Document): string {
     color: { domain: ['training', 'validation'], range: ['#9ab', '#c33'], legend: false },
     marks: [
       Plot.ruleY([CHANCE_LOSS], { stroke: '#888', strokeDasharray: '4 3' }),
-      Plot.text([{ x: 0, y: CHANCE_LOSS }], { x: 'x', y: 'y', text: () => 'chance', dy: -6, dx: 18, fill: '#888' }),
+      Plot.text([{ x: 0, y: CHANCE_LOSS }], { x: 'x', y: 'y', text: () => 'chance', dy: 10, dx: 22, fill: '#888' }),
       Plot.line(samples, { x: 'step', y: 'loss', stroke: 'series', strokeWidth: (sample: Sample) => (sample.series === 'validation' ? 2.5 : 1) }),
       Plot.dot(samples.filter(({ series }) => series === 'validation'), { x: 'step', y: 'loss', fill: '#c33', r: 3 }),
     ],
@@ -41,5 +41,5 @@ export function drawCurves(curves: readonly Curve[]): string {
   const width = curves.length * 580 + 20;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${String(width)}" height="430" viewBox="0 0 ${String(width)} 430" font-family="system-ui, sans-serif">`
     + `<rect width="100%" height="100%" fill="white"/>${panels.join('')}`
-    + '<text x="20" y="422" font-size="12" fill="#567">grey: training loss   red: validation loss on held-out prompts   dashed: chance, ln 2</text></svg>\n';
+    + '<text x="20" y="422" font-size="12" fill="#567">grey: training loss, red: validation loss on held-out prompts, dashed: chance (ln 2)</text></svg>\n';
 }
