@@ -2,12 +2,11 @@
 
 import json
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import Gang, complete, ends_with, points, tensor_hashes
+from programs import Gang, complete, points, start_server, tensor_hashes
 from run_documents import (
     finetune_document,
     preference_rows,
@@ -17,8 +16,17 @@ from run_documents import (
     write_jsonl,
 )
 
+from polar import pretrain
+from polar.errors import CheckpointError, ConfigError, DataError, PolarError
+
 GOLDEN = Path(__file__).parent / "testdata" / "losses_tiny_cpu.txt"
 STEPS = 60
+STEPS_OF_TWO = 30
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> None:
+    start_server()
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory, rows: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def trained_by_two(tmp_path_factory: pytest.TempPathFactory, rows: Path) -> Path:
-    return complete(config_in(tmp_path_factory.mktemp("two"), rows, gang__workers=2, budget__steps=STEPS), ranks=2)
+    return complete(
+        config_in(tmp_path_factory.mktemp("two"), rows, gang__workers=2, budget__steps=STEPS_OF_TWO), ranks=2
+    )
 
 
 def config_in(directory: Path, data: Path, **changes: Any) -> Path:
@@ -93,16 +103,16 @@ def test_a_killed_run_resumes_to_the_same_bits_as_one_that_was_never_killed(
 def test_sigterm_saves_at_once_and_the_next_attempt_continues_to_the_same_bits(
     tmp_path: Path, rows: Path, trained_by_two: Path
 ) -> None:
-    config = config_in(tmp_path, rows, gang__workers=2, budget__steps=STEPS)
+    config = config_in(tmp_path, rows, gang__workers=2, budget__steps=STEPS_OF_TWO)
     gang = Gang(config, ranks=2)
     gang.wait_until((tmp_path / "out" / "step-00000005" / "manifest.json").exists)
-    gang.processes[1].send_signal(signal.SIGTERM)  # one rank is told, both must stop at the same step
+    gang.terminate(1)  # one rank is told, both must stop at the same step
     assert gang.wait() == [20, 20], gang.log().read_text()
     newest = (tmp_path / "out" / "LATEST").read_text().strip()
     saved = int(newest.removeprefix("step-"))
-    assert f"stopped at step {saved} of {STEPS} after saving" in gang.log().read_text()
-    assert points(tmp_path / "out")[-1]["step"] == saved < STEPS
-    same_run(complete(config, ranks=2), trained_by_two, STEPS)
+    assert f"stopped at step {saved} of {STEPS_OF_TWO} after saving" in gang.log().read_text()
+    assert points(tmp_path / "out")[-1]["step"] == saved < STEPS_OF_TWO
+    same_run(complete(config, ranks=2), trained_by_two, STEPS_OF_TWO)
 
 
 def test_two_workers_train_on_the_batches_of_one(tmp_path: Path, rows: Path) -> None:
@@ -180,16 +190,19 @@ def test_fine_tuning_starts_from_a_pre_trained_checkpoint_and_resumes_by_itself(
 
 
 @pytest.mark.parametrize(
-    ("changes", "code", "wanted"),
+    ("changes", "error", "wanted"),
     [
-        ({"data__path": "/nowhere/rows.jsonl"}, 11, "/nowhere/rows.jsonl: no such file or folder"),
-        ({"optimizer__schedule": "wsd"}, 10, "optimizer.schedule: expected cosine or constant"),
-        ({"model__init": {"path": "/nowhere/step-00000005"}}, 12, "/nowhere/step-00000005"),
-        ({"model__tokenizer": {"path": "/nowhere"}}, 10, "model.tokenizer.path: cannot read /nowhere"),
-        ({"validation__heldOutPolicies": 3}, 11, "expected at least 2 policies for training beside 3 held out, got 4"),
+        ({"data__path": "/nowhere/rows.jsonl"}, DataError, "/nowhere/rows.jsonl: no such file or folder"),
+        ({"optimizer__schedule": "wsd"}, ConfigError, "optimizer.schedule: expected cosine or constant"),
+        ({"model__init": {"path": "/nowhere/step-00000005"}}, CheckpointError, "/nowhere/step-00000005"),
+        ({"model__tokenizer": {"path": "/nowhere"}}, ConfigError, "model.tokenizer.path: cannot read /nowhere"),
+        ({"validation__heldOutPolicies": 3}, DataError, "at least 2 policies for training beside 3 held out, got 4"),
+        ({"data__pairing": "crossPrompt", "validation__heldOutPromptPercent": 1}, DataError, "seen policies: no pair"),
     ],
 )
-def test_what_a_user_can_get_wrong_ends_with_its_own_code_and_a_message(
-    tmp_path: Path, rows: Path, changes: dict[str, Any], code: int, wanted: str
+def test_what_a_user_can_get_wrong_is_named(
+    tmp_path: Path, rows: Path, changes: dict[str, Any], error: type[PolarError], wanted: str
 ) -> None:
-    assert wanted in ends_with(config_in(tmp_path, rows, **changes), code)
+    with pytest.raises(error) as caught:
+        pretrain.main(str(config_in(tmp_path, rows, **changes)), {})
+    assert wanted in str(caught.value)
