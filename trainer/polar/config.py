@@ -9,15 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from polar.config_reader import read_object, read_text
+from polar.config_reader import need, read_object, read_text
 from polar.encode import Limits, Wrapper
 from polar.errors import ConfigError
-
-
-def need(holds: bool, key: str, expected: str, got: object) -> None:
-    """ValueError that names the option unless `holds`."""
-    if not holds:
-        raise ValueError(f"{key}: expected {expected}, got {got}")
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)

@@ -45,6 +45,12 @@ def read_object(cls: type[T], value: Any, path: str) -> T:
         raise ConfigError(_at(path, str(error))) from error
 
 
+def need(holds: bool, key: str, expected: str, got: object) -> None:
+    """ValueError that names the option unless `holds`; `read_object` adds the path in front."""
+    if not holds:
+        raise ValueError(f"{key}: expected {expected}, got {got}")
+
+
 def camel(name: str) -> str:
     """snake_case to camelCase: learning_rate -> learningRate."""
     head, *rest = name.split("_")

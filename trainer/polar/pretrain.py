@@ -48,11 +48,7 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         progress = Progress(reporter, summary, config, dist)
         progress.found(start)
         # 3 data: rows, split, tokenizer, tokens
-        data = read_trajectories(config.data.path, config.data.wrapper)
-        progress.say(
-            f"{len(data.outputs)} trajectories of {len(data.policies)} policies on {len(data.prompts)} prompts, "
-            f"{data.skipped_empty} rows with an empty output skipped"
-        )
+        data = read_pool(config, progress)
         held_out = config.validation
         split = split_trajectories(data, held_out.held_out_prompt_percent, held_out.held_out_policies, config.seed)
         rows = split.rows(data, held_out_prompts=False, held_out_policies=False)
@@ -86,6 +82,16 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
             total_steps=total_steps,
         ).run(state, save_first=warm)
     dist.close()
+
+
+def read_pool(config: RunConfig, progress: Progress) -> Trajectories:
+    """The policy pool's rows, and a line about them."""
+    data = read_trajectories(config.data.path, config.data.wrapper)
+    progress.say(
+        f"{len(data.outputs)} trajectories of {len(data.policies)} policies on {len(data.prompts)} prompts, "
+        f"{data.skipped_empty} rows with an empty output skipped"
+    )
+    return data
 
 
 def make_encoder(config: RunConfig, start: Start, data: Trajectories, rows: Index, dist: Dist) -> TextEncoder:
