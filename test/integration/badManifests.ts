@@ -109,6 +109,7 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   pretrain('nearly all prompts held out', 'spec.validation', { heldOutPromptPercent: 99 }, 'spec.validation.heldOutPromptPercent', 'less than or equal to 90'),
   pretrain('too few validation pairs', 'spec.validation', { pairs: 1 }, 'spec.validation.pairs', 'greater than or equal to 10'),
   pretrain('a validation at every zeroth step', 'spec.validation', { everySteps: 0 }, 'spec.validation.everySteps', 'greater than or equal to 1'),
+  pretrain('a single held-out policy', 'spec.validation', { heldOutPolicies: 1 }, 'spec.validation.heldOutPolicies', '0 or at least 2'),
   finetune('held-out policies on a fine-tune', 'spec.validation', { heldOutPolicies: 3 }, 'spec.validation.heldOutPolicies', 'unknown field'),
   pretrain('no checkpoint kept', 'spec.checkpoint', { store: { pvc: 'runs' }, keepLast: 0 }, 'spec.checkpoint.keepLast', 'greater than or equal to 1'),
   pretrain('a claim name in capitals', 'spec.checkpoint', { store: { pvc: 'Runs' } }, 'spec.checkpoint.store.pvc', 'should match'),

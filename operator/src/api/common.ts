@@ -56,7 +56,8 @@ export const validation = z.object({
   everySteps: z.int().min(1).max(1_000_000).default(100).meta({ description: 'Steps between validations; the last step is always validated.' }),
   pairs: z.int().min(10).max(100_000).default(2000).meta({ description: 'Largest number of fixed held-out pairs scored in a validation.' }),
   heldOutPromptPercent: z.int().min(1).max(90).default(10).meta({ description: 'Share of the prompts kept out of training; every validation pair uses only those.' }),
-  heldOutPolicies: z.int().min(0).max(10_000).default(0).meta({ description: 'Number of policies kept out of training, scored as unseenPolicies.' }),
+  heldOutPolicies: z.int().min(0).max(10_000).default(0).meta({ description: 'Number of policies kept out of training, scored as unseenPolicies; 0, or at least 2 since a pair needs two.',
+    ...rules(rule('self != 1', 'must be 0 or at least 2: a pair needs two policies')) }),
 }).meta({ description: 'Held-out data. Validation loss is the Bradley-Terry loss on held-out prompts, for seen and for unseen policies.' });
 
 export const checkpoint = z.object({
