@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseAllDocuments } from 'yaml';
+import { locateBinaries } from '../local/src/controlplane/binaries.ts';
 import { drawCurves } from './curves.ts';
 import { foreground, kubectlFor } from './kubectl.ts';
 import type { Kubectl } from './kubectl.ts';
@@ -34,7 +35,8 @@ async function train(kubectl: Kubectl, file: string, kind: string): Promise<Run>
 async function main(): Promise<boolean> {
   const t0 = performance.now();
   await cluster('up', '--example-data', ...(flags.keep ? [] : ['--owner', String(process.pid)]));
-  const kubectl = kubectlFor(join(ROOT, '.local/bin/kubectl'), join(CLUSTER, 'kubeconfig'), 'default');
+  const binaries = await locateBinaries(['kubectl']);
+  const kubectl = kubectlFor(binaries.get('kubectl') ?? 'kubectl', join(CLUSTER, 'kubeconfig'), 'default');
   const pretrain = await train(kubectl, 'examples/01-pretrain.yaml', 'polarpretrain');
   const finetune = await train(kubectl, 'examples/02-finetune.yaml', 'polarfinetune');
   const best = finetune.status?.checkpoints?.best?.uri ?? '';
