@@ -44,7 +44,9 @@ class MetricsLog:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Syncs and closes the file."""
+        """Syncs and closes the file; closing it again does nothing."""
+        if self._file.closed:
+            return
         try:
             self.sync()
         finally:
