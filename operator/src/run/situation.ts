@@ -11,7 +11,7 @@ import { failureOf } from './failure.ts';
 import type { Failure } from './failure.ts';
 import { attemptOf, childName } from './naming.ts';
 import { isTrue } from './objects.ts';
-import type { Job, Pod } from './objects.ts';
+import type { Job, KubeCondition, Pod } from './objects.ts';
 import type { Observed } from './observed.ts';
 import { hasEnded, hasStarted, isReady, obstacleOf } from './workers.ts';
 import type { Obstacle } from './workers.ts';
@@ -31,7 +31,7 @@ export interface Situation {
   readonly readyPods: number;
   /** Workers of the attempt that ended well. */
   readonly donePods: number;
-  /** Every worker of the attempt has started. */
+  /** Every worker of the attempt has started, now or at an earlier look. */
   readonly hasStarted: boolean;
   readonly obstacle: Obstacle | undefined;
   /** The spec was changed after the attempt's Job was made from it. */
@@ -57,13 +57,18 @@ export function situationOf(seen: Observed): Situation {
     livePods: seen.pods.filter((pod) => !hasEnded(pod)),
     readyPods: pods.filter(isReady).length,
     donePods: pods.filter((pod) => pod.status?.phase === 'Succeeded').length,
-    hasStarted: pods.filter(hasStarted).length >= replicas,
+    hasStarted: pods.filter(hasStarted).length >= replicas || wasTraining(conditions),
     obstacle: jobState === 'active' && !isOver ? (obstacleOf(pods) ?? refusal(seen)) : undefined,
     isOutdated: jobState === 'active' && isOutdated(seen, job),
     failure: jobState === 'failed' && job !== undefined ? failureOf(job, pods) : undefined,
     objection: objectionTo(seen),
     isOver,
   };
+}
+
+/** Said of this attempt before: Progressing leaves Training when an attempt begins. Pods may vanish before the news of their Job arrives. */
+function wasTraining(conditions: readonly KubeCondition[] | undefined): boolean {
+  return conditions?.find(({ type }) => type === 'Progressing')?.reason === 'Training';
 }
 
 function replicasOf(seen: Observed, job: Job | undefined): number {
