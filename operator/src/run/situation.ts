@@ -11,7 +11,7 @@ import { failureOf } from './failure.ts';
 import type { Failure } from './failure.ts';
 import { attemptOf, childName } from './naming.ts';
 import { isTrue } from './objects.ts';
-import type { Job, KubeCondition, Pod } from './objects.ts';
+import type { Job, Pod } from './objects.ts';
 import type { Observed } from './observed.ts';
 import { hasEnded, hasStarted, isReady, obstacleOf } from './workers.ts';
 import type { Obstacle } from './workers.ts';
@@ -57,7 +57,7 @@ export function situationOf(seen: Observed): Situation {
     livePods: seen.pods.filter((pod) => !hasEnded(pod)),
     readyPods: pods.filter(isReady).length,
     donePods: pods.filter((pod) => pod.status?.phase === 'Succeeded').length,
-    hasStarted: pods.filter(hasStarted).length >= replicas || wasTraining(conditions),
+    hasStarted: haveStarted(seen, pods, replicas),
     obstacle: jobState === 'active' && !isOver ? (obstacleOf(pods) ?? refusal(seen)) : undefined,
     isOutdated: jobState === 'active' && isOutdated(seen, job),
     failure: jobState === 'failed' && job !== undefined ? failureOf(job, pods) : undefined,
@@ -66,9 +66,10 @@ export function situationOf(seen: Observed): Situation {
   };
 }
 
-/** Said of this attempt before: Progressing leaves Training when an attempt begins. Pods may vanish before the news of their Job arrives. */
-function wasTraining(conditions: readonly KubeCondition[] | undefined): boolean {
-  return conditions?.find(({ type }) => type === 'Progressing')?.reason === 'Training';
+/** Progressing leaves Training when an attempt begins; what it says outlives pods, which may vanish before the news of their Job arrives. */
+function haveStarted({ run }: Observed, pods: readonly Pod[], replicas: number): boolean {
+  const wasTraining = run.status.conditions?.find(({ type }) => type === 'Progressing')?.reason === 'Training';
+  return wasTraining || pods.filter(hasStarted).length >= replicas;
 }
 
 function replicasOf(seen: Observed, job: Job | undefined): number {
