@@ -97,10 +97,10 @@ FEATURES: dict[str, Callable[[str, list[str]], float]] = (
         "apostrophes": _per_word(r"['’]"),  # noqa: RUF001
         "bold": _log_count(r"\*\*[^*\n]+\*\*"),
         "headings": _log_count(r"^#{1,6} "),
-        "bullets": _log_count(r"^\s*[-*•] "),
-        "numbered items": _log_count(r"^\s*\d+[.)] "),
+        "bullets": _log_count(r"^[^\S\n]*[-*•] "),
+        "numbered items": _log_count(r"^[^\S\n]*\d+[.)] "),
         "code fences": _log_count(r"```"),
-        "table rows": _log_count(r"^\s*\|"),
+        "table rows": _log_count(r"^[^\S\n]*\|"),
         "upper case": _share(r"[A-Z]"),
         "digits": _share(r"\d"),
         "white space": _share(r"\s"),

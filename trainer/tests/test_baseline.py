@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -72,6 +73,12 @@ def test_gives_the_same_number_of_finite_features_for_any_text() -> None:
         features = style_features(text)
         assert features.shape == (len(FEATURES),)
         assert np.isfinite(features).all()
+
+
+def test_a_text_that_fell_into_a_loop_of_empty_lines_is_read_in_time_that_grows_with_its_length() -> None:
+    started = time.process_time()
+    style_features("word" + "\n" * 40_000)
+    assert time.process_time() - started < 5
 
 
 def test_is_the_same_whenever_it_is_fitted() -> None:
