@@ -106,7 +106,7 @@ class WarmStart:
     ) -> Iterator[WarmStep]:
         order = EpochOrder(len(self._rows), seed + ORDER_KEY)
         optimizer, net = adamw(classifier, options), parallel(classifier, self._dist)
-        batch = 2 * math.ceil(task.batch_trajectories / 2)
+        batch = whole_batch(task.batch_trajectories, self._dist.world_size)
         for step in steps:
             drawn = self._rows[order.at(np.arange(batch) + batch * step)]
             sequences = self._pairs(drawn) if len(classifier.heads) == 2 else self._singles(drawn)
@@ -181,3 +181,8 @@ class WarmStart:
         """The reward token ends the second trajectory as the separator ends the first."""
         weight = self._model.model.embed_tokens.weight
         weight[self._corpus.ids.reward] = weight[self._corpus.ids.separator]
+
+
+def whole_batch(trajectories: int, ranks: int) -> int:
+    """The trajectories of a step, rounded up to whole pairs and to a pair for every rank: none may be without work."""
+    return 2 * max(ranks, math.ceil(trajectories / 2))

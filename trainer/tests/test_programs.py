@@ -135,6 +135,11 @@ def test_two_workers_warm_up_like_one(tmp_path: Path, rows: Path) -> None:
     assert losses(two) == pytest.approx(losses(one), abs=1e-3)
 
 
+def test_more_workers_than_warm_start_pairs_all_have_work(tmp_path: Path, rows: Path) -> None:
+    warm = {"policyClassification": {"steps": 3, "batchTrajectories": 2, "learningRate": "0.003"}}
+    complete(config_in(tmp_path, rows, warmStart=warm, budget__steps=1, gang__workers=2), ranks=2)
+
+
 def test_a_finished_run_that_is_started_again_ends_at_once(trained: Path) -> None:
     before = points(trained)
     assert complete(trained.parent / "run.json") == trained

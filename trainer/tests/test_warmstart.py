@@ -8,7 +8,7 @@ from polar.distributed import Dist
 from polar.encode import Limits
 from polar.model import RewardModel, build
 from polar.tokenizer import train_tokenizer
-from polar.warmstart import IGNORED, WarmStart
+from polar.warmstart import IGNORED, WarmStart, whole_batch
 
 DATA = pool([[2, 2, 2]] * 10)
 ENCODER = train_tokenizer(DATA.outputs, 300)
@@ -61,3 +61,7 @@ def test_a_single_sequence_is_the_first_half_of_a_pair() -> None:
     assert single.ids.tolist() == pair.ids[: len(single.ids)].tolist()
     assert single.ids[-1] == ENCODER.ids.separator
     assert single.labels[:, 0].tolist() == pair.labels[: len(single.ids), 0].tolist()
+
+
+def test_a_batch_has_a_pair_for_every_rank() -> None:
+    assert [whole_batch(1, 1), whole_batch(5, 2), whole_batch(64, 2), whole_batch(2, 3)] == [2, 6, 64, 6]
