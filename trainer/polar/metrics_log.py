@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import threading
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from polar.durable import replace_file
 
 NAME = "metrics.jsonl"
 FIELDS = ("step", "tokens", "train_loss", "val_loss", "val_accuracy")
+NEWEST = 40
 PointFields = dict[str, Any]
 
 
@@ -27,15 +29,21 @@ class MetricsLog:
         kept = [point for point in read_points(path) if point["step"] <= resumed_from_step]
         if path.exists():
             replace_file(path, b"".join(_line(point) for point in kept))
-        self.points = kept
-        self._lock = threading.Lock()
+        self._path, self._lock = path, threading.Lock()
+        self.newest = deque(kept, maxlen=NEWEST)
         self._file = path.open("ab")
 
     def append(self, point: PointFields) -> None:
         """Adds a point; durable after the next `sync`."""
         with self._lock:
-            self.points.append(point)
+            self.newest.append(point)
             self._file.write(_line(point))
+
+    def read(self) -> list[PointFields]:
+        """All points of the run; only the newest are kept in memory."""
+        with self._lock:
+            self._file.flush()
+        return read_points(self._path)
 
     def sync(self) -> None:
         """Forces everything appended so far to stable storage."""

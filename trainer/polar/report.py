@@ -18,7 +18,7 @@ from polar.config import RunConfig
 from polar.distributed import Dist
 from polar.gen import telemetry_pb2 as pb
 from polar.mailbox import Mailbox
-from polar.metrics_log import MetricsLog, PointFields
+from polar.metrics_log import NEWEST, MetricsLog, PointFields
 from polar.retention import best_of
 from polar.telemetry import Target, TelemetryStream
 
@@ -115,12 +115,12 @@ class Reporter:
 
     def history(self) -> list[PointFields]:
         """All points of the run so far, in the fields of the telemetry message Point."""
-        return list(self._log.points) if self._log else []
+        return self._log.read() if self._log else []
 
-    def tail(self, count: int = 40) -> list[dict[str, Any]]:
-        """The newest points as the termination message has them."""
+    def tail(self, count: int = NEWEST) -> list[dict[str, Any]]:
+        """The newest points, at most 40, as the termination message has them."""
         names = {"step": "step", "tokens": "tokens", "train_loss": "trainLoss", "val_loss": "valLoss"}
-        newest = self._log.points[-count:] if self._log else []
+        newest = list(self._log.newest)[-count:] if self._log else []
         return [{names[key]: value for key, value in one.items() if key in names} for one in newest]
 
     def finish(self, outcome: str = "Complete", timeout: float = 60.0) -> bool:

@@ -5,6 +5,7 @@ import socket
 import statistics
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -201,6 +202,19 @@ def test_values_that_are_not_finite_are_left_out(start: Start, ingest: Ingest, t
     point = next(point for message in ingest.held.values() for point in message.points)
     assert not point.HasField("train_loss") and point.val_loss == 0.5
     assert "NaN" not in (tmp_path / "run" / "metrics.jsonl").read_text()
+
+
+def test_a_long_run_keeps_its_points_in_the_file_and_only_the_newest_in_memory(start: Start) -> None:
+    reporter = start(None)
+    points(reporter, range(1, 1001))
+    tracemalloc.start()
+    points(reporter, range(1001, 10_001))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 200_000
+    assert [point["step"] for point in reporter.tail()] == list(range(9961, 10_001))
+    assert len(reporter.history()) == 10_000
+    reporter.finish("Complete")
 
 
 def test_other_ranks_and_runs_without_telemetry_write_no_network_and_never_fail(start: Start, tmp_path: Path) -> None:
