@@ -1,10 +1,11 @@
 """Training data in memory: trajectories of a policy pool and ranked preference triplets, checked row by row.
 
-Rows are put in an order of their own (prompt, policy, text), so that nothing depends on the order in the files.
+Rows are put in an order of their own (prompt, policy, text), so that nothing depends on the order in the files. Prompts
+of one text are one prompt, whatever their ids.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -148,7 +149,18 @@ def _read(path: Path, texts: tuple[str, ...], names: tuple[str, ...]) -> tuple[l
         del one.texts["prompt"]
         checked.append(_Checked(Row(row.file, row.line, None), one.prompt_id, one.texts, one.names, one.wrapper))
     problems.raise_if_any()
-    return checked, prompts
+    return _one_id_per_prompt(checked, prompts)
+
+
+def _one_id_per_prompt(rows: list[_Checked], prompts: dict[str, str]) -> tuple[list[_Checked], dict[str, str]]:
+    """One prompt under several ids gets the first of them, or it could be in training and held out at once."""
+    ids: dict[str, str] = {}
+    for prompt_id in sorted(prompts):
+        ids.setdefault(prompts[prompt_id], prompt_id)
+    if len(ids) == len(prompts):
+        return rows, prompts
+    merged = [replace(row, prompt_id=ids[prompts[row.prompt_id]]) for row in rows]
+    return merged, {prompt_id: text for text, prompt_id in ids.items()}
 
 
 def _check(row: Row, texts: tuple[str, ...], names: tuple[str, ...]) -> _Checked:

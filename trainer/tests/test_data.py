@@ -68,6 +68,14 @@ def test_without_a_prompt_id_the_prompt_itself_identifies_it(tmp_path: Path) -> 
     assert read_trajectories(write_jsonl(tmp_path / "a.jsonl", rows), "pretrain").prompt_ids == ["say"]
 
 
+def test_one_prompt_under_two_ids_is_one_prompt_so_that_held_out_prompts_are_in_no_training_row(tmp_path: Path) -> None:
+    rows = [{**row, "prompt_id": f"{row['prompt_id']}-{n % 3}"} for n, row in enumerate(trajectory_rows())]
+    data = read_trajectories(write_jsonl(tmp_path / "a.jsonl", rows), "pretrain")
+    once = read_trajectories(write_jsonl(tmp_path / "b.jsonl", trajectory_rows()), "pretrain")
+    assert data.prompt_ids == [f"{prompt_id}-0" for prompt_id in once.prompt_ids]
+    assert (data.prompts, data.outputs, data.prompt.tolist()) == (once.prompts, once.outputs, once.prompt.tolist())
+
+
 def test_reads_triplets_in_message_form(tmp_path: Path) -> None:
     data = read_preferences(write_jsonl(tmp_path / "a.jsonl", preference_rows()), "sft")
     assert len(data.texts) == 3 * 24
