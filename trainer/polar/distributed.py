@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.distributed as torch_dist
 
+from polar.errors import ConfigError
 from polar.stop import FLAG, Stop, install
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=30)
@@ -117,14 +118,13 @@ def setup(seed: int) -> Dist:
     """Joins the gang torchrun's environment describes, picks the device and makes this rank deterministic.
 
     The torch RNG is seeded with `seed + rank`: what must be equal on all ranks (initial weights) needs a generator of
-    its own or a broadcast. CUDA is used when there is a device for this local rank, else the CPU.
+    its own or a broadcast. CUDA is used when there is any; ConfigError when there is none for this local rank.
     """
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", local_rank)
+    device = device_of(local_rank, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    if device.type == "cuda":
         torch.cuda.set_device(device)
     if world_size > 1:
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
@@ -134,3 +134,13 @@ def setup(seed: int) -> Dist:
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
     return Dist(rank=rank, world_size=world_size, local_rank=local_rank, device=device, stop=install())
+
+
+def device_of(local_rank: int, gpus: int) -> torch.device:
+    """A GPU for each process of a worker, or the CPU where there are none. ConfigError when there are too few."""
+    if gpus == 0:
+        return torch.device("cpu")
+    if local_rank >= gpus:
+        got = f"{local_rank + 1} or more"
+        raise ConfigError(f"gang.processesPerWorker: expected at most {gpus}, one per GPU, got {got}")
+    return torch.device("cuda", local_rank)
