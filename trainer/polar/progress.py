@@ -33,6 +33,9 @@ class Progress:
         """Say what the attempt continues from, and which damaged checkpoints were passed over."""
         for problem in start.resumed.problems if start.resumed else ():
             self.say(f"passed over a damaged checkpoint: {problem}")
+        before = start.resumed.world_size if start.resumed else self._dist.world_size
+        if before != self._dist.world_size:
+            self.say(f"{self._dist.world_size} processes now, {before} before: not bit for bit the uninterrupted run")
         if start.weights:
             self.say(f"{'continuing' if start.resumed else 'starting'} from {start.weights.info.path}")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,16 @@ def test_a_finished_run_that_is_started_again_ends_at_once(trained: Path) -> Non
     before = points(trained)
     assert complete(trained.parent / "run.json") == trained
     assert points(trained) == before
+
+
+def test_resuming_with_another_number_of_workers_works_and_says_that_it_is_not_the_same_run(
+    tmp_path: Path, rows: Path, trained: Path
+) -> None:
+    shutil.copytree(trained, tmp_path / "out")
+    config = config_in(tmp_path, rows, gang__workers=2, budget__steps=STEPS + 1)
+    assert points(complete(config, ranks=2))[-1]["step"] == STEPS + 1
+    said = config.with_suffix(".rank-0.log").read_text()
+    assert "2 processes now, 1 before: not bit for bit the uninterrupted run" in said
 
 
 def test_a_warm_start_is_saved_as_step_zero_and_not_repeated(tmp_path: Path, rows: Path) -> None:
