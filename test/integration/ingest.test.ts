@@ -240,6 +240,15 @@ describe('a trainer whose stream was not there', () => {
     await check();
   });
 
+  test('is heard when its Job was deleted under it, as a suspension does', async () => {
+    const { run, job, pod } = await world.training('stopped');
+    await world.operatorStatus('stopped', { attempt: 1, job: job.metadata.name, checkpointDirectoryUri: run.status?.checkpointDirectoryUri });
+    await world.deleteJob(job);
+    const { text, check } = lastWords('stopped');
+    await world.endPod(pod, text);
+    await check();
+  });
+
   test('is not believed when its pod is nobody\'s or of another attempt', async () => {
     const run = await world.run('unbelieved');
     const { text } = lastWords('unbelieved');

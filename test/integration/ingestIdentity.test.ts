@@ -64,6 +64,18 @@ describe('a caller', () => {
     await refused(`Bearer ${await world.token(pod)}`, 'PERMISSION_DENIED', /is gone/);
   });
 
+  test('whose Job was deleted is known while its run names that Job, and refused when it does not', async () => {
+    const { run, job, token } = await world.training('jobless');
+    await world.deleteJob(job);
+    await refused(`Bearer ${token}`, 'PERMISSION_DENIED', /is gone/);
+    await world.operatorStatus('jobless', { attempt: 1, job: job.metadata.name });
+    await new Promise((resolve) => setTimeout(resolve, 5500));
+    const trainer = new Trainer(ingest, `Bearer ${token}`);
+    trainer.send(report(run, 1));
+    await trainer.untilAcked(1);
+    await trainer.finish();
+  });
+
   test('whose Job belongs to no run is refused', async () => {
     const run = await world.run('stranger');
     const job = await world.job(run, 1, { apiVersion: 'v1', kind: 'ConfigMap', name: 'x', uid: run.metadata.uid, controller: true });

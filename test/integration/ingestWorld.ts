@@ -23,7 +23,7 @@ import type { Log } from '../../operator/src/runtime/log.ts';
 import { pathOf } from '../../operator/src/runtime/object.ts';
 import type { KubeObject, Resource } from '../../operator/src/runtime/object.ts';
 import { Reflector } from '../../operator/src/runtime/reflector.ts';
-import { applyStatus, create as post } from '../../operator/src/runtime/verbs.ts';
+import { applyStatus, create as post, remove } from '../../operator/src/runtime/verbs.ts';
 import { applyFiles } from '../../local/src/apply.ts';
 import { repositoryRoot } from '../../local/src/paths.ts';
 import { GOOD_PRETRAIN } from './badManifests.ts';
@@ -147,6 +147,11 @@ export class World {
     const labels = { [LABEL_KIND]: 'PolarPretrain', [LABEL_RUN_UID]: run.metadata.uid, [LABEL_ATTEMPT]: String(attempt) };
     const body = { ...this.#object(JOBS, `${run.metadata.name}-${attempt}`), spec: { template } };
     return post(this.client, JOBS, { ...body, metadata: { ...body.metadata, labels, ownerReferences: [owner] } } as unknown as Stored);
+  }
+
+  /** As the operator does when the run is suspended; without a garbage collector its pods stay. */
+  deleteJob({ metadata: { namespace, name, uid } }: Stored): Promise<void> {
+    return remove(this.client, JOBS, { namespace, name, uid });
   }
 
   /** A pod of a Job, or of nothing. */

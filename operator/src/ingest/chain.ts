@@ -1,5 +1,5 @@
-// From a pod to the run it works for, along controller owner references: pod -> Job -> run.
-import { API_VERSION, LABEL_ATTEMPT, LABEL_COMPLETION_INDEX } from '../api/labels.ts';
+// From a pod to the run it works for, along controller owner references: pod -> Job -> run; when the Job is deleted, by what the run recorded.
+import { API_VERSION, LABEL_ATTEMPT, LABEL_COMPLETION_INDEX, LABEL_KIND, LABEL_RUN_UID } from '../api/labels.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import { controllerOf } from '../runtime/object.ts';
 import type { KubeObject, Resource } from '../runtime/object.ts';
@@ -32,8 +32,19 @@ export async function membershipOf(client: KubeClient, runs: Runs, pod: Pod): Pr
   const owner = controllerOf(pod);
   if (owner === undefined || owner.apiVersion !== JOBS.apiVersion || owner.kind !== JOBS.kind) throw permissionDenied(`pod ${namespace}/${name} is not controlled by a Job`);
   const job = await get(client, JOBS, { namespace, name: owner.name });
-  if (job?.metadata.uid !== owner.uid) throw permissionDenied(`Job ${namespace}/${owner.name} of pod ${name} is gone`);
-  return { run: runOf(job, runs), attempt: attemptOf(job) };
+  const membership = job === undefined ? recordedOf(pod, owner.name, runs) : job.metadata.uid === owner.uid ? { run: runOf(job, runs), attempt: attemptOf(job) } : undefined;
+  if (membership === undefined) throw permissionDenied(`Job ${namespace}/${owner.name} of pod ${name} is gone`);
+  return membership;
+}
+
+/** A suspended run's Job is deleted at once, and its workers then save: the run whose status names that Job and attempt vouches for them. */
+function recordedOf({ metadata }: Pod, jobName: string, runs: Runs): Membership | undefined {
+  const label = (name: string): string => metadata.labels?.[name] ?? '';
+  const ref = { kind: label(LABEL_KIND), namespace: metadata.namespace ?? '', name: '', uid: label(LABEL_RUN_UID) };
+  const run = runs.cached(ref);
+  if (run?.metadata.namespace !== ref.namespace || run.status?.job !== jobName) return undefined;
+  const { attempt } = run.status;
+  return attempt !== undefined && label(LABEL_ATTEMPT) === String(attempt) ? { run: { ...ref, name: run.metadata.name }, attempt } : undefined;
 }
 
 function runOf(job: KubeObject, runs: Runs): RunRef {
