@@ -53,6 +53,20 @@ describe('a full disk', () => {
   });
 });
 
+describe('a claim of limited size', () => {
+  it('is removed with its volume, and does not hold up the removal of others', async () => {
+    const namespace = await namespaceOn(cluster);
+    const names = ['a-limited', 'b-plain'];
+    await create(cluster, namespace, claimOf('a-limited', '1Mi', { 'polar.training/size-limit-enforced': 'true' }), claimOf('b-plain'));
+    const volumes = names.map((name) => ({ name, persistentVolumeClaim: { claimName: name } }));
+    const volumeMounts = names.map((name) => ({ name, mountPath: `/${name}` }));
+    await create(cluster, namespace, podOf('writer', { volumes, containers: [shell('echo x | tee /a-limited/file /b-plain/file', { volumeMounts })] }));
+    await reaches(namespace, 'writer', 'Succeeded');
+    await kubectl(cluster, ['-n', namespace, 'delete', 'pod/writer', ...names.map((name) => `pvc/${name}`)]);
+    await eventually('no volume of the claims is left', async () => ((await kubectl(cluster, ['get', 'pv', '-o', 'yaml'])).includes(`namespace: ${namespace}`) ? undefined : true), 20_000);
+  });
+});
+
 describe('two nodes', () => {
   it('let a gang that spans them find its members', async () => {
     const second = await startTestNode(cluster, 'local-2', images);

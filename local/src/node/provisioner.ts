@@ -10,6 +10,7 @@ import type { Log } from './log.ts';
 import { keyOf } from './objects.ts';
 import type { Claim, PersistentVolume, StorageClass } from './objects.ts';
 import { Reflector } from './reflector.ts';
+import { unmount } from './volumes/tmpfs.ts';
 
 export const PROVISIONER = 'polar.training/local-path';
 const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by';
@@ -52,6 +53,12 @@ const ignore = (status: number) => (error: unknown): void => {
   if (!isStatus(error, status)) throw error;
 };
 
+/** A claim of limited size is a file system of its own, mounted there since its first pod. */
+const removeFolder = async (path: string): Promise<void> => {
+  await unmount(path);
+  rmSync(path, { recursive: true, force: true });
+};
+
 /** Provisions and reclaims until `signal` aborts. Failures are logged and tried again. */
 export const runProvisioner = async (api: Api, dir: string, log: Log, signal: AbortSignal): Promise<void> => {
   let wake = new AbortController();
@@ -73,7 +80,7 @@ export const runProvisioner = async (api: Api, dir: string, log: Log, signal: Ab
   const reclaim = async (): Promise<void> => {
     for (const volume of [...volumes.items.values()].filter(isReleased)) {
       const path = volume.spec?.hostPath?.path ?? '';
-      if (path.startsWith(join(dir, 'volumes/'))) rmSync(path, { recursive: true, force: true });
+      if (path.startsWith(join(dir, 'volumes/'))) await removeFolder(path);
       await api.remove(`/api/v1/persistentvolumes/${volume.metadata.name}`, { preconditions: { uid: volume.metadata.uid } }).catch(ignore(404));
       log('info', 'volume reclaimed', { volume: volume.metadata.name });
     }
