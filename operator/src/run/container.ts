@@ -8,6 +8,9 @@ type Amounts = Readonly<Record<string, string | number>>;
 
 const GPU = 'nvidia.com/gpu';
 
+/** A container may see GPUs it did not ask for, and two workers on one of them cannot train together. */
+const NO_GPUS = { name: 'CUDA_VISIBLE_DEVICES', value: '-1' };
+
 export function trainerContainer(of: Attempt): Fields {
   const { image, imagePullPolicy } = of.spec.spec.workers;
   return {
@@ -26,6 +29,7 @@ function environment(of: Attempt): readonly Fields[] {
     { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
     { name: 'PYTHONUNBUFFERED', value: '1' },
     { name: 'POLAR_GRACE_SECONDS', value: String(of.spec.spec.workers.terminationGracePeriodSeconds) },
+    ...(of.spec.spec.workers.gpusPerWorker === 0 ? [NO_GPUS] : []),
     ...(threads === undefined ? [] : [{ name: 'OMP_NUM_THREADS', value: String(threads) }]),
   ];
 }
