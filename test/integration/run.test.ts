@@ -202,6 +202,29 @@ test('starts a fine-tune from the best checkpoint once its pre-train is complete
   assert.deepEqual((await world.run('demo')).status?.checkpoints?.best, best, 'the operator leaves what ingest owns alone');
 });
 
+test('keeps the checkpoint a fine-tune started from when its pre-train is deleted and made anew', async () => {
+  world.script = () => ({ code: 0 });
+  await world.claims();
+  await world.pretrain('demo');
+  await world.until('demo', 'Complete', 'True');
+  const best = { step: 450, uri: 'pvc://runs/best/step-00000450', manifestSha256: 'a'.repeat(64) };
+  const { metadata } = await world.run('demo');
+  const reported = { apiVersion: 'polar.training/v1alpha1', kind: 'PolarPretrain', metadata: { name: 'demo', namespace: world.namespace, uid: metadata.uid }, status: { checkpoints: { best } } };
+  await applyStatus(admin, RUN_RESOURCES.PolarPretrain, reported as KubeObject, { fieldManager: MANAGER_INGEST });
+  let isCrashing = false;
+  world.script = (attempt) => (attempt === 1 ? (isCrashing ? { code: 1 } : undefined) : { code: 0 });
+  await world.finetune('ft', 'demo');
+  await world.until('ft', 'PodsReady', 'True', { kind: 'PolarFinetune' });
+  await remove(admin, RUN_RESOURCES.PolarPretrain, { namespace: world.namespace, name: 'demo', uid: metadata.uid });
+  await world.pretrain('demo', { suspend: true });
+  isCrashing = true;
+  await world.until('ft', 'Complete', 'True', { kind: 'PolarFinetune' });
+  const { status } = await world.run('ft', 'PolarFinetune');
+  assert.deepEqual([status?.attempt, status?.startedFrom], [2, best]);
+  const configMap = await get<ConfigMap>(admin, CONFIG_MAPS, { namespace: world.namespace, name: 'ft-finetune-2' });
+  assert.equal(runConfig.parse(JSON.parse(configMap?.data?.['run.json'] ?? '')).model.init?.path, '/mnt/polar/init/best/step-00000450');
+});
+
 test('leaves nothing behind when a run is deleted, and a namesake starts from nothing', async () => {
   await world.claims();
   const first = await world.pretrain('demo');

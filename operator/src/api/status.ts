@@ -78,6 +78,7 @@ export const runStatus = z.object({
   attemptStartTime: time('When the current attempt was created.'),
   completionTime: time('When the run completed or failed.'),
   checkpointDirectoryUri: text(1024, 'Directory that holds the checkpoints of this run.'),
+  startedFrom: checkpointRecord.optional().meta({ description: 'Checkpoint of init.pretrainRef that the first attempt started from; later attempts keep it, whatever becomes of that run.' }),
   progress: progress.optional(),
   validation: z.object({
     step: whole('Step of this validation.'),

@@ -82,10 +82,15 @@ function runUids(child: KubeObject): readonly string[] {
 
 // A stored spec may be anything an older schema let in, so indexes look at it without trusting it.
 function claimKeys(run: StoredRun): readonly string[] {
-  const { model, data, checkpoint, init } = looseSpec(run);
-  const uris = [model?.init?.uri, model?.tokenizer?.uri, data?.uri, init?.uri].flatMap((uri) => (typeof uri === 'string' ? [parseVolumeUri(uri).claim] : []));
+  const { checkpoint } = looseSpec(run);
+  const uris = urisOf(run).flatMap((uri) => (typeof uri === 'string' ? [parseVolumeUri(uri).claim] : []));
   const store = checkpoint?.store?.pvc;
   return [...uris, ...(typeof store === 'string' ? [store] : [])].map((claim) => `${run.metadata.namespace ?? ''}/${claim}`);
+}
+
+function urisOf(run: StoredRun): readonly unknown[] {
+  const { model, data, init } = looseSpec(run);
+  return [model?.init?.uri, model?.tokenizer?.uri, data?.uri, init?.uri, run.status?.startedFrom?.uri];
 }
 
 function sourceKeys(run: StoredRun): readonly string[] {

@@ -73,11 +73,16 @@ function workersOf(run: Run, pods: readonly Pod[]): readonly Pod[] {
 function sourceOf(deps: ObserveDeps, run: Run): Source | undefined {
   if (run.spec?.kind !== 'PolarFinetune' || run.spec.spec.init.pretrainRef === undefined) return undefined;
   const { pretrainRef: { name }, checkpoint } = run.spec.spec.init;
-  const source = deps.caches.runs.PolarPretrain.store.get(run.metadata.namespace, name);
+  const { startedFrom } = run.status;
+  if (startedFrom !== undefined) return { name, exists: true, complete: true, checkpoint: startedFrom };
+  return sourceAsStored(deps.caches.runs.PolarPretrain.store.get(run.metadata.namespace, name), name, checkpoint);
+}
+
+function sourceAsStored(source: StoredRun | undefined, name: string, which: 'best' | 'latest'): Source {
   const { conditions, checkpoints } = source?.status ?? {};
   return {
     name, exists: source !== undefined, complete: isTrue(conditions, 'Complete') !== undefined,
-    failed: isTrue(conditions, 'Failed')?.message, checkpoint: checkpoints?.[checkpoint] ?? checkpoints?.latest,
+    failed: isTrue(conditions, 'Failed')?.message, checkpoint: checkpoints?.[which] ?? checkpoints?.latest,
   };
 }
 

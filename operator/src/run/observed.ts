@@ -22,7 +22,7 @@ export interface Run {
   readonly specIssue?: string | undefined;
 }
 
-/** The pre-train run a fine-tune starts from, as far as it matters to it. */
+/** The pre-train run a fine-tune starts from, as far as it matters to it; once the fine-tune has started, as it was then. */
 export interface Source {
   readonly name: string;
   readonly exists: boolean;

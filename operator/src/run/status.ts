@@ -11,7 +11,7 @@ import type { Situation } from './situation.ts';
 
 /** The fields of status the operator owns; every other belongs to ingest. */
 export const OWN_FIELDS = [
-  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'checkpointDirectoryUri',
+  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'checkpointDirectoryUri', 'startedFrom',
 ] as const satisfies readonly (keyof RunStatus)[];
 
 export type OwnStatus = Pick<RunStatus, (typeof OWN_FIELDS)[number]>;
@@ -34,7 +34,12 @@ export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     attemptStartTime: beganAt ?? run.status.attemptStartTime,
     completionTime: run.status.completionTime ?? endedAt,
     checkpointDirectoryUri: directoryUri(run),
+    startedFrom: startedFromOf(plan),
   });
+}
+
+function startedFromOf({ situation: s, verdict }: Plan): OwnStatus['startedFrom'] {
+  return s.seen.run.status.startedFrom ?? (verdict.begins === undefined ? undefined : s.seen.source?.checkpoint);
 }
 
 function directoryUri(run: Run): string | undefined {
