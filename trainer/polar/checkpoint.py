@@ -9,8 +9,8 @@ parent, then swaps LATEST. Loading verifies every size and hash before a byte re
 
 import contextlib
 import json
-import os
 import re
+import secrets
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 
 from polar import manifest as manifests
 from polar.durable import fsync_path, remove_tree, replace_file, sha256_of, storage_errors, write_file
-from polar.errors import CheckpointError
+from polar.errors import CheckpointError, PolarError
 from polar.manifest import CONFIG, MANIFEST, MODEL, OPTIMIZER, RNG, STATE, TENSOR_FILES, TOKENIZER, Manifest
 
 Tensors = dict[str, torch.Tensor]
@@ -79,16 +79,16 @@ class Loaded:
 def save(root: Path, snapshot: Snapshot) -> CheckpointInfo:
     """Writes a checkpoint durably and returns it once it would survive a power cut.
 
-    Saving a step again is a no-op when model, optimizer and RNG are the same and raises CheckpointError when they
-    differ; one of that name that fails verification is replaced. Raises StorageFullError when the volume is full;
-    whatever goes wrong, temporary files are removed and earlier checkpoints are untouched.
+    Saving a step again is a no-op when model, optimizer and RNG are the same and raises PolarError when they differ
+    (another attempt saves here too; the next one continues from what is there); one of that name that fails
+    verification is replaced. Raises StorageFullError when the volume is full; whatever goes wrong, temporary files are
+    removed and earlier checkpoints are untouched.
     """
     name = f"step-{snapshot.step:08d}"
-    temporary = root / f"{TEMPORARY}{name}-{os.getpid()}"
+    temporary = root / f"{TEMPORARY}{name}-{secrets.token_hex(4)}"  # pods have equal process ids
     with storage_errors(root, f"saving {root / name}"):
         try:
             root.mkdir(parents=True, exist_ok=True)
-            remove_tree(temporary)
             temporary.mkdir()
             written = _write_files(temporary, snapshot)
             info = _commit(temporary, root / name, written)
@@ -183,7 +183,7 @@ def _commit(temporary: Path, target: Path, written: Manifest) -> CheckpointInfo:
         else:
             differing = [name for name in TENSOR_FILES if present.files[name] != written.files[name]]
             if differing:
-                raise CheckpointError(f"{target}: exists and differs in {', '.join(differing)}; not overwritten")
+                raise PolarError(f"{target}: exists and differs in {', '.join(differing)}; not overwritten")
             remove_tree(temporary)
             return _info(target, present)
     temporary.rename(target)

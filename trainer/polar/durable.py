@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,10 +39,8 @@ def write_file(path: Path, data: bytes) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Replaces a file's content atomically: after a crash it holds the old or the new bytes."""
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
+    temporary = path.with_name(f".tmp-{path.name}-{secrets.token_hex(4)}")
     try:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
         write_file(temporary, data)
         temporary.rename(path)
     except BaseException:

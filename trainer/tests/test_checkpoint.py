@@ -13,8 +13,8 @@ import torch
 
 from polar import checkpoint, retention
 from polar.checkpoint import Snapshot, load, load_newest, save
-from polar.errors import CheckpointError
-from polar.manifest import FILES, MANIFEST, canonical_hash, read_manifest
+from polar.errors import CheckpointError, PolarError
+from polar.manifest import FILES, MANIFEST, Manifest, canonical_hash, read_manifest
 from polar.saver import Saver
 
 
@@ -64,9 +64,26 @@ def test_weights_alone_load_without_touching_optimizer_and_rng(tmp_path: Path) -
 def test_saving_the_same_step_again_changes_nothing_and_other_weights_are_refused(tmp_path: Path) -> None:
     first = save(tmp_path, a_snapshot())
     assert save(tmp_path, a_snapshot()) == first
-    with pytest.raises(CheckpointError, match=r"step-00000100: exists and differs in model\.safetensors"):
+    with pytest.raises(PolarError, match=r"step-00000100: exists and differs in model\.safetensors") as caught:
         save(tmp_path, a_snapshot(seed=1))
+    assert caught.value.exit_code == 1  # worth another attempt, which continues from the one that is there
     assert load(first.path).info == first
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["LATEST", "step-00000100"]
+
+
+def test_two_attempts_that_save_one_step_at_once_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files = checkpoint._write_files
+
+    def after_the_other_attempt(directory: Path, snapshot: Snapshot) -> Manifest:
+        monkeypatch.setattr(checkpoint, "_write_files", write_files)
+        save(tmp_path, a_snapshot())
+        return write_files(directory, snapshot)
+
+    monkeypatch.setattr(checkpoint, "_write_files", after_the_other_attempt)
+    info = save(tmp_path, a_snapshot())
+    assert load(info.path).info == info
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["LATEST", "step-00000100"]
 
 
@@ -246,7 +263,7 @@ def test_a_failed_save_surfaces_at_the_next_call_and_the_next_save_works(tmp_pat
     saver = Saver(tmp_path, keep_last=3, keep_best=1)
     saver.submit(a_snapshot(100))
     saver.submit(a_snapshot(100, seed=1))
-    with pytest.raises(CheckpointError, match="exists and differs"):
+    with pytest.raises(PolarError, match="exists and differs"):
         saver.wait()
     saver.submit(a_snapshot(200))
     saver.close()
