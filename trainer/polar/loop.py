@@ -33,8 +33,8 @@ class Loop:
     def run(self, state: TrainState, save_first: bool) -> None:
         """Train from `state` to the last step, or until all ranks agree to stop.
 
-        `save_first` saves before the first step (the result of a warm start). Every checkpoint but one made by a stop
-        has a validation loss. Raises Interrupted after saving, NonFiniteLossError, and what saving raises.
+        `save_first` saves before the first step (the result of a warm start). Every other checkpoint but one made by a
+        stop has a validation loss. Raises Interrupted after saving, NonFiniteLossError, and what saving raises.
         """
         config, dist = self.config, self.dist
         saver = self._saver() if dist.is_main else None
