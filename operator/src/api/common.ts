@@ -30,7 +30,7 @@ export const tokenizer = z.object({
 export const model = z.object({
   size: z.enum(SIZE_NAMES).optional().meta({ description: 'A preset backbone, named by its parameters outside the embedding. 1.8B and 7B are the backbones of the paper.' }),
   architecture: architecture.optional(),
-  dropout: decimal('Dropout on attention and feed-forward outputs while training; the paper uses none.', 0, 0.9).default('0'),
+  dropout: decimal('Dropout on embeddings and on attention and feed-forward outputs while training; the paper uses none.', 0, 0.9).default('0'),
   tokenizer: tokenizer.prefault({}),
   init: z.object({ uri: volumeUri('Checkpoint directory (step-...) to take weights and tokenizer from.') }).optional()
     .meta({ description: 'Start from the weights of a checkpoint. When absent the model starts from random weights.' }),
@@ -123,5 +123,5 @@ export const stepsOrEpochs = z.object({
 
 export const dataLimits = {
   maxLength: z.int().min(16).max(1_048_576).default(16384).meta({ description: 'Longest sequence in tokens: prompt, reference, prompt, candidate and special tokens. The prompt keeps its end.' }),
-  maxResponseLength: z.int().min(4).max(1_048_576).default(4096).meta({ description: 'Longest reference and longest candidate in tokens; longer ones keep their beginning.' }),
+  maxResponseLength: z.int().min(4).max(1_048_576).default(4096).meta({ description: 'Longest reference and longest candidate in tokens, one of them the start token; longer ones keep their beginning.' }),
 };

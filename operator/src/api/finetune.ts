@@ -22,7 +22,7 @@ const data = z.object({
 
 export const finetuneSpec = z.object({
   init, data,
-  dropout: decimal('Dropout on attention and feed-forward outputs while training.', 0, 0.9).default('0'),
+  dropout: decimal('Dropout on embeddings and on attention and feed-forward outputs while training.', 0, 0.9).default('0'),
   budget: stepsOrEpochs.prefault({ epochs: 1 }),
   optimizer: optimizer.prefault({}),
   validation: validation.omit({ heldOutPolicies: true }).prefault({}).meta({ description: 'Held-out data. Validation loss is the Bradley-Terry loss on held-out prompts.' }),

@@ -19,7 +19,7 @@ const data = z.object({
 const warmStart = z.object({
   policyClassification: z.object({
     steps: z.int().min(1).max(1_000_000).meta({ description: 'Optimizer steps of the warm start.' }),
-    batchTrajectories: z.int().min(1).max(1_000_000).default(64).meta({ description: 'Trajectories per step, over all workers.' }),
+    batchTrajectories: z.int().min(1).max(1_000_000).default(64).meta({ description: 'Trajectories per step, over all workers; rounded up to two for every training process.' }),
     learningRate: decimal('Peak learning rate of the warm start.', 0, 1).default('0.001'),
   }).meta({ description: 'Before pre-training, train the backbone to tell which policy wrote a trajectory; the classification head is then dropped.' }),
 }).meta({ description: 'Not part of the paper: helps small models off the plateau at loss 0.693. Off when absent.' });
