@@ -6,6 +6,7 @@ of one text are one prompt, whatever their ids.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -46,6 +47,7 @@ class Trajectories:
     outputs: list[str]
     source: Source
     skipped_empty: int
+    skipped_repeated: int
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
@@ -89,13 +91,15 @@ def store_tokens(sequences: Iterable[Ids], cut: Callable[[Ids], Ids]) -> TokenSt
 def read_trajectories(path: str | Path, wrapper: Wrapper) -> Trajectories:
     """Rows {prompt_id?, prompt, policy, output, wrapper?}. `wrapper` is for rows without one.
 
-    Rows with an empty output are skipped and counted. DataError names file, line, key, expected and got.
+    Rows with an empty output are skipped and counted, and so are repeated ones: a positive that is a copy of its
+    reference teaches to look for copies. DataError names file, line, key, expected and got.
     """
     rows, prompts = _read(Path(path), ("prompt", "output"), ("policy",))
     kept = [row for row in rows if row.texts["output"]]
     if not kept:
         raise DataError(f"{path}: expected rows of prompt, policy and output, found none with an output")
-    kept.sort(key=lambda row: (row.prompt_id, row.names["policy"], row.texts["output"]))
+    kept.sort(key=_place)
+    found, kept = len(kept), [next(same) for _, same in groupby(kept, key=_place)]
     policies = sorted({row.names["policy"] for row in kept})
     policy_index = {name: i for i, name in enumerate(policies)}
     return Trajectories(
@@ -104,7 +108,8 @@ def read_trajectories(path: str | Path, wrapper: Wrapper) -> Trajectories:
         policy=np.array([policy_index[row.names["policy"]] for row in kept], dtype=np.int64),
         wrapper=[row.wrapper or wrapper for row in kept],
         outputs=[row.texts["output"] for row in kept],
-        skipped_empty=len(rows) - len(kept),
+        skipped_empty=len(rows) - found,
+        skipped_repeated=found - len(kept),
     )
 
 
@@ -131,6 +136,10 @@ class _Checked:
     texts: dict[str, str]
     names: dict[str, str]
     wrapper: Wrapper | None
+
+
+def _place(row: _Checked) -> tuple[str, str, str]:
+    return row.prompt_id, row.names["policy"], row.texts["output"]
 
 
 def _read(path: Path, texts: tuple[str, ...], names: tuple[str, ...]) -> tuple[list[_Checked], dict[str, str]]:

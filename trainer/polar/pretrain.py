@@ -89,7 +89,7 @@ def read_pool(config: RunConfig, progress: Progress) -> Trajectories:
     data = read_trajectories(config.data.path, config.data.wrapper)
     progress.say(
         f"{len(data.outputs)} trajectories of {len(data.policies)} policies on {len(data.prompts)} prompts, "
-        f"{data.skipped_empty} rows with an empty output skipped"
+        f"{data.skipped_empty} rows with an empty output and {data.skipped_repeated} repeated rows skipped"
     )
     return data
 

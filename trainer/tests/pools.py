@@ -18,6 +18,7 @@ def pool(samples: list[list[int]]) -> Trajectories:
         outputs=[f"{p}/{q}/{s}" for p, q, s in cells],
         source=Source(files=["pool"], file=np.zeros(len(cells), np.int64), line=np.arange(1, len(cells) + 1)),
         skipped_empty=0,
+        skipped_repeated=0,
     )
 
 

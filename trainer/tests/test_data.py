@@ -63,6 +63,16 @@ def test_rows_with_an_empty_output_are_skipped_and_counted(tmp_path: Path) -> No
     assert (len(data.outputs), data.skipped_empty) == (1, 1)
 
 
+def test_a_row_that_is_there_twice_is_read_once_so_that_no_positive_copies_its_reference(tmp_path: Path) -> None:
+    folder = tmp_path / "twice"
+    folder.mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        write_jsonl(folder / name, [GOOD, {**GOOD, "output": "no"}, {**GOOD, "policy": "b"}])
+    data = read_trajectories(folder, "pretrain")
+    assert (data.outputs, data.policy.tolist(), data.skipped_repeated) == (["no", "yes", "yes"], [0, 0, 1], 3)
+    assert data.source.where(1) == f"{folder}/a.jsonl:1"
+
+
 def test_without_a_prompt_id_the_prompt_itself_identifies_it(tmp_path: Path) -> None:
     rows = [{k: v for k, v in GOOD.items() if k != "prompt_id"}, {**GOOD, "prompt_id": None, "policy": "b"}]
     assert read_trajectories(write_jsonl(tmp_path / "a.jsonl", rows), "pretrain").prompt_ids == ["say"]
