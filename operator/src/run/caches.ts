@@ -68,7 +68,12 @@ export function subscribeRuns(caches: Caches, kind: RunKind, enqueue: (key: stri
   runs.subscribe((run) => [keyOf(run)], enqueue);
   for (const children of [caches.jobs, caches.pods, caches.services, caches.configMaps]) (children as Reflector<KubeObject>).subscribe(owner, enqueue);
   caches.claims.subscribe((claim) => runs.store.byIndex(BY_CLAIM, keyOf(claim)).map(keyOf), enqueue);
-  if (kind === 'PolarFinetune') caches.runs.PolarPretrain.subscribe((source) => runs.store.byIndex(BY_SOURCE, keyOf(source)).map(keyOf), enqueue);
+  if (kind !== 'PolarFinetune') return;
+  const sources = caches.runs.PolarPretrain;
+  const startingFrom = (source: StoredRun): readonly string[] => runs.store.byIndex(BY_SOURCE, keyOf(source)).map(keyOf);
+  sources.subscribe(startingFrom, enqueue);
+  // The checkpoint to start from lies on the claim of the pre-train, which the fine-tune does not name.
+  caches.claims.subscribe((claim) => sources.store.byIndex(BY_CLAIM, keyOf(claim)).flatMap(startingFrom), enqueue);
 }
 
 function keysOf(object: KubeObject | undefined): readonly string[] {
