@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { applyFiles } from '../../local/src/apply.ts';
 import { repositoryRoot } from '../../local/src/paths.ts';
-import { MANAGER_INGEST } from '../../operator/src/api/labels.ts';
 import { runConfig } from '../../operator/src/api/runConfig.ts';
 import { RUN_RESOURCES } from '../../operator/src/run/caches.ts';
 import type { ConfigMap } from '../../operator/src/run/objects.ts';
@@ -12,7 +11,7 @@ import { clientFor } from '../../operator/src/runtime/client.ts';
 import type { KubeClient } from '../../operator/src/runtime/client.ts';
 import { controllerOf, pathOf } from '../../operator/src/runtime/object.ts';
 import type { KubeObject } from '../../operator/src/runtime/object.ts';
-import { applyStatus, create, get, list, remove } from '../../operator/src/runtime/verbs.ts';
+import { create, get, list, remove } from '../../operator/src/runtime/verbs.ts';
 import { startCluster } from './cluster.ts';
 import type { TestCluster } from './cluster.ts';
 import { CONFIG_MAPS, JOBS, RunWorld, SERVICES, eventually, mortal, operatorClient, startOperator, unfinished } from './runWorld.ts';
@@ -193,13 +192,40 @@ test('starts a fine-tune from the best checkpoint once its pre-train is complete
   await world.until('demo', 'Complete', 'True');
   assert.equal((await world.until('ft', 'Accepted', 'False', { kind: 'PolarFinetune', reason: 'WaitingForCheckpoint' })).reason, 'WaitingForCheckpoint');
   const best = { step: 450, uri: 'pvc://runs/best/step-00000450', manifestSha256: 'a'.repeat(64) };
-  const { metadata } = await world.run('demo');
-  const reported = { apiVersion: 'polar.training/v1alpha1', kind: 'PolarPretrain', metadata: { name: 'demo', namespace: world.namespace, uid: metadata.uid }, status: { checkpoints: { best } } };
-  await applyStatus(admin, RUN_RESOURCES.PolarPretrain, reported as KubeObject, { fieldManager: MANAGER_INGEST });
+  await world.reportCheckpoints('demo', { best });
   await world.until('ft', 'Complete', 'True', { kind: 'PolarFinetune' });
   const configMap = await get<ConfigMap>(admin, CONFIG_MAPS, { namespace: world.namespace, name: 'ft-finetune-1' });
   assert.deepEqual(runConfig.parse(JSON.parse(configMap?.data?.['run.json'] ?? '')).model.init, { path: '/mnt/polar/init/best/step-00000450', manifestSha256: 'a'.repeat(64) });
   assert.deepEqual((await world.run('demo')).status?.checkpoints?.best, best, 'the operator leaves what ingest owns alone');
+});
+
+test('starts no fine-tune while the last checkpoint of its pre-train is on its way to the status', async () => {
+  world.script = () => ({ code: 0, said: { latest: { step: 500 } } });
+  await world.claims();
+  await world.pretrain('demo');
+  await world.until('demo', 'Complete', 'True');
+  const at = (step: number): object => ({ step, uri: `pvc://runs/demo/step-00000${step}`, manifestSha256: 'a'.repeat(64) });
+  await world.reportCheckpoints('demo', { latest: at(400), best: at(400) });
+  await world.finetune('ft', 'demo');
+  const waits = await world.until('ft', 'Accepted', 'False', { kind: 'PolarFinetune' });
+  assert.equal(waits.message, 'PolarPretrain "demo" is complete but its last checkpoint is not in its status yet');
+  await world.reportCheckpoints('demo', { latest: at(500), best: at(450) });
+  await world.until('ft', 'Complete', 'True', { kind: 'PolarFinetune' });
+  assert.deepEqual((await world.run('ft', 'PolarFinetune')).status?.startedFrom, at(450));
+});
+
+test('starts a fine-tune when the missing volume of its pre-train appears', async () => {
+  world.script = () => ({ code: 0 });
+  for (const name of ['data', 'runs', 'weights']) await world.claim(name);
+  await world.pretrain('demo', { checkpoint: { store: { pvc: 'weights' } } });
+  await world.until('demo', 'Complete', 'True');
+  const latest = { step: 500, uri: 'pvc://weights/demo/step-00000500' };
+  await world.reportCheckpoints('demo', { latest });
+  await world.removeClaim('weights');
+  await world.finetune('ft', 'demo');
+  await world.until('ft', 'Accepted', 'False', { kind: 'PolarFinetune', reason: 'VolumeNotFound' });
+  await world.claim('weights');
+  await world.until('ft', 'Complete', 'True', { kind: 'PolarFinetune' });
 });
 
 test('keeps the checkpoint a fine-tune started from when its pre-train is deleted and made anew', async () => {
@@ -209,8 +235,7 @@ test('keeps the checkpoint a fine-tune started from when its pre-train is delete
   await world.until('demo', 'Complete', 'True');
   const best = { step: 450, uri: 'pvc://runs/best/step-00000450', manifestSha256: 'a'.repeat(64) };
   const { metadata } = await world.run('demo');
-  const reported = { apiVersion: 'polar.training/v1alpha1', kind: 'PolarPretrain', metadata: { name: 'demo', namespace: world.namespace, uid: metadata.uid }, status: { checkpoints: { best } } };
-  await applyStatus(admin, RUN_RESOURCES.PolarPretrain, reported as KubeObject, { fieldManager: MANAGER_INGEST });
+  await world.reportCheckpoints('demo', { best });
   let isCrashing = false;
   world.script = (attempt) => (attempt === 1 ? (isCrashing ? { code: 1 } : undefined) : { code: 0 });
   await world.finetune('ft', 'demo');

@@ -1,7 +1,7 @@
 // What run tests share: an operator in this process with the permissions of its manifest, and a player of the kubelet.
 import { KubeConfig } from '@kubernetes/client-node';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { API_VERSION, LABEL_ATTEMPT, LABEL_COMPLETION_INDEX, LABEL_RUN_UID, TRAINER_CONTAINER } from '../../operator/src/api/labels.ts';
+import { API_VERSION, LABEL_ATTEMPT, LABEL_COMPLETION_INDEX, LABEL_RUN_UID, MANAGER_INGEST, TRAINER_CONTAINER } from '../../operator/src/api/labels.ts';
 import type { RunStatus } from '../../operator/src/api/status.ts';
 import { RUN_RESOURCES, allCaches, runCaches } from '../../operator/src/run/caches.ts';
 import { runControllers } from '../../operator/src/run/controllers.ts';
@@ -14,7 +14,7 @@ import { eventRecorder } from '../../operator/src/runtime/events.ts';
 import type { Log } from '../../operator/src/runtime/log.ts';
 import { pathOf } from '../../operator/src/runtime/object.ts';
 import type { KubeObject } from '../../operator/src/runtime/object.ts';
-import { create, get, list } from '../../operator/src/runtime/verbs.ts';
+import { applyStatus, create, get, list } from '../../operator/src/runtime/verbs.ts';
 import type { TestCluster } from './cluster.ts';
 
 export { CLAIMS, CONFIG_MAPS, JOBS, PODS, SERVICES };
@@ -77,7 +77,7 @@ export function mortal(client: KubeClient, writes: number, die: () => void): Kub
 export type StoredRun = KubeObject & { readonly metadata: { readonly uid: string }; readonly status?: RunStatus };
 
 /** What a pod does: the exit code of a worker of an attempt with a message, or undefined to keep it running. */
-export type Script = (attempt: number, index: number) => { readonly code: number; readonly message?: string } | 'pending' | undefined;
+export type Script = (attempt: number, index: number) => { readonly code: number; readonly message?: string; readonly said?: object } | 'pending' | undefined;
 
 /** One namespace with volumes, and a kubelet that follows a script. */
 export class RunWorld {
@@ -98,6 +98,16 @@ export class RunWorld {
   async claim(name: string): Promise<void> {
     const spec = { accessModes: ['ReadWriteMany'], resources: { requests: { storage: '1Gi' } } };
     await create(this.admin, CLAIMS, { apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name, namespace: this.namespace }, spec } as KubeObject);
+  }
+
+  /** Without the protection that keeps a claim while pods that have ended still name it. */
+  async removeClaim(name: string): Promise<void> {
+    const path = pathOf(CLAIMS, { namespace: this.namespace, name });
+    await this.admin.request('DELETE', path);
+    await this.admin.request('PATCH', path, { body: { metadata: { finalizers: null } }, contentType: 'application/merge-patch+json' }).catch(() => undefined);
+    await eventually(async () => {
+      if (await get(this.admin, CLAIMS, { namespace: this.namespace, name }) !== undefined) throw new Error(`claim ${name} is still there`);
+    });
   }
 
   async claims(): Promise<void> {
@@ -131,6 +141,13 @@ export class RunWorld {
   /** Merge-patches the spec, as `kubectl patch` does. */
   async patch(name: string, spec: object): Promise<void> {
     await this.admin.request('PATCH', pathOf(RUN_RESOURCES.PolarPretrain, { namespace: this.namespace, name }), { body: { spec }, contentType: 'application/merge-patch+json' });
+  }
+
+  /** Writes status.checkpoints as ingest does. */
+  async reportCheckpoints(name: string, checkpoints: object): Promise<void> {
+    const { metadata: { uid } } = await this.run(name);
+    const reported = { apiVersion: API_VERSION, kind: 'PolarPretrain', metadata: { name, namespace: this.namespace, uid }, status: { checkpoints } };
+    await applyStatus(this.admin, RUN_RESOURCES.PolarPretrain, reported as KubeObject, { fieldManager: MANAGER_INGEST });
   }
 
   jobs(): Promise<readonly Job[]> {
@@ -174,7 +191,7 @@ export class RunWorld {
     const phase = pod.status?.phase;
     if (phase === 'Pending') await this.setPod(name, { running: { startedAt: new Date().toISOString() } });
     if (phase === 'Running' && next !== undefined) {
-      await this.setPod(name, { terminated: { exitCode: next.code, reason: next.code === 0 ? 'Completed' : 'Error', message: JSON.stringify({ message: next.message ?? `exit ${next.code}` }) } });
+      await this.setPod(name, { terminated: { exitCode: next.code, reason: next.code === 0 ? 'Completed' : 'Error', message: JSON.stringify({ ...next.said, message: next.message ?? `exit ${next.code}` }) } });
     }
   }
 

@@ -43,7 +43,7 @@ function sourceSucceeded({ source }: Observed): Objection | undefined {
 
 function sourceIsDone({ source }: Observed): Objection | undefined {
   if (source === undefined || (source.complete && source.checkpoint !== undefined)) return undefined;
-  const missing = source.complete ? 'is complete but its status names no checkpoint yet' : 'is not complete yet';
+  const missing = source.complete ? 'is complete but its last checkpoint is not in its status yet' : 'is not complete yet';
   return { reason: 'WaitingForCheckpoint', message: `PolarPretrain "${source.name}" ${missing}` };
 }
 

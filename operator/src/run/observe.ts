@@ -13,6 +13,7 @@ import { parseSpec } from './parseSpec.ts';
 import { JOBS, PODS, isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
 import type { Observed, Run, RunKind, Settings, Source } from './observed.ts';
+import { lastCheckpointSaid } from './workers.ts';
 
 export interface ObserveDeps {
   readonly client: KubeClient;
@@ -75,15 +76,20 @@ function sourceOf(deps: ObserveDeps, run: Run): Source | undefined {
   const { pretrainRef: { name }, checkpoint } = run.spec.spec.init;
   const { startedFrom } = run.status;
   if (startedFrom !== undefined) return { name, exists: true, complete: true, checkpoint: startedFrom };
-  return sourceAsStored(deps.caches.runs.PolarPretrain.store.get(run.metadata.namespace, name), name, checkpoint);
-}
-
-function sourceAsStored(source: StoredRun | undefined, name: string, which: 'best' | 'latest'): Source {
-  const { conditions, checkpoints } = source?.status ?? {};
+  const source = deps.caches.runs.PolarPretrain.store.get(run.metadata.namespace, name);
+  const { conditions } = source?.status ?? {};
   return {
     name, exists: source !== undefined, complete: isTrue(conditions, 'Complete') !== undefined,
-    failed: isTrue(conditions, 'Failed')?.message, checkpoint: checkpoints?.[which] ?? checkpoints?.latest,
+    failed: isTrue(conditions, 'Failed')?.message, checkpoint: source === undefined ? undefined : reportedCheckpoint(deps, source, checkpoint),
   };
+}
+
+/** After an absence of the operator a run may be complete before its last words are in its status: an older checkpoint may be removed already. */
+function reportedCheckpoint(deps: ObserveDeps, { metadata, status }: StoredRun, which: 'best' | 'latest'): Source['checkpoint'] {
+  const { latest } = status?.checkpoints ?? {};
+  const saidStep = lastCheckpointSaid(deps.caches.pods.store.byIndex(BY_RUN, metadata.uid ?? ''));
+  const isBehind = latest !== undefined && saidStep !== undefined && latest.step < saidStep;
+  return isBehind ? undefined : (status?.checkpoints?.[which] ?? latest);
 }
 
 function namedClaims(run: Run, source: Source | undefined): readonly string[] {

@@ -73,12 +73,23 @@ export function saidBy(pod: Pod): string | undefined {
   return said === '' ? undefined : said;
 }
 
+/** Step of the newest checkpoint that a worker told of when it ended well. */
+export function lastCheckpointSaid(pods: readonly Pod[]): number | undefined {
+  const ended = pods.filter((pod) => pod.status?.phase === 'Succeeded');
+  const steps = ended.map((pod) => parsed(trainerState(pod)?.terminated?.message ?? '')?.latest?.step).filter((step) => typeof step === 'number');
+  return steps.length === 0 ? undefined : Math.max(...steps);
+}
+
 function messageIn(text: string): string | undefined {
+  const message = parsed(text)?.message;
+  return typeof message === 'string' ? message : undefined;
+}
+
+function parsed(text: string): { readonly message?: unknown; readonly latest?: { readonly step?: unknown } | null } | null {
   try {
-    const parsed = JSON.parse(text) as { readonly message?: unknown } | null;
-    return typeof parsed?.message === 'string' ? parsed.message : undefined;
+    return JSON.parse(text) as ReturnType<typeof parsed>;
   } catch {
     // Not JSON, as when the process was killed while writing.
-    return undefined;
+    return null;
   }
 }
