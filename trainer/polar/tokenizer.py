@@ -29,7 +29,7 @@ class TextEncoder:
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self.vocab_size = int(tokenizer.get_vocab_size(with_added_tokens=True))
+        self.vocab_size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)  # ids may have gaps
         joiner = np.array(tokenizer.encode("\n", add_special_tokens=False).ids, dtype=np.int32)
         self.ids = SpecialIds(
             bos=_find(tokenizer, BOS_NAMES, source),

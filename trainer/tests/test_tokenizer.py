@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from run_documents import WORDS, trajectory_rows
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from polar.errors import CheckpointError, ConfigError
 from polar.tokenizer import TextEncoder, head, read_tokenizer, tokenizer_from_checkpoint, train_tokenizer
@@ -91,3 +91,11 @@ def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
         read_tokenizer(tmp_path)
     with pytest.raises(CheckpointError, match=r"step-00000005/tokenizer\.json: not a tokenizer file"):
         tokenizer_from_checkpoint("[]", "step-00000005")
+
+
+def test_a_vocabulary_with_gaps_between_its_ids_has_room_for_the_highest(tmp_path: Path) -> None:
+    ids = {"<pad>": 0, "<s>": 1, "<|reward|>": 2, "[UNUSED_TOKEN_130]": 3, "a": 4, "b": 9}
+    Tokenizer(models.BPE(vocab=ids, merges=[])).save(str(tmp_path / "tokenizer.json"))
+    encoder = read_tokenizer(tmp_path)
+    assert [ids.tolist() for ids in encoder.encode(["ab"])] == [[4, 9]]
+    assert encoder.vocab_size == 10
