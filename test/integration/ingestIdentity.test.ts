@@ -143,6 +143,14 @@ describe('the certificate', () => {
     assert.equal(renewed[0]?.caPem, now.caPem);
   });
 
+  test('keeps its authority when the Secret is deleted under a running operator', async () => {
+    const held = await ensureCertificate(set.operator, 'polar-system', new Date());
+    await world.client.request('DELETE', secret);
+    const again = await ensureCertificate(set.operator, 'polar-system', new Date(), held);
+    assert.equal(again.caPem, held.caPem);
+    assert.deepEqual(await ensureCertificate(set.operator, 'polar-system', new Date()), again);
+  });
+
   test('is made anew when somebody damaged the Secret', async () => {
     await world.client.request('PATCH', secret, { contentType: 'application/merge-patch+json', body: { data: { 'tls.key': 'AAAA' } } });
     const made = await ensureCertificate(set.operator, 'polar-system', new Date());

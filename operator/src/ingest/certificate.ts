@@ -42,15 +42,16 @@ export function servingNames(namespace: string): string[] {
 /**
  * The certificate in the Secret polar-ingest-tls of the operator's namespace. It is made when there is none, the
  * serving certificate is renewed 30 days before its end under the same CA, and an unusable Secret is replaced whole.
- * Of several replicas that try at once one wins and the others take what it wrote. Throws ApiError.
+ * Of several replicas that try at once one wins and the others take what it wrote. `held` is what this process serves
+ * with: its CA, which running trainers trust, is put back should the Secret be gone or unusable. Throws ApiError.
  */
-export async function ensureCertificate(client: KubeClient, namespace: string, now: Date): Promise<Certificate> {
+export async function ensureCertificate(client: KubeClient, namespace: string, now: Date, held?: Certificate): Promise<Certificate> {
   const names = servingNames(namespace);
   for (let race = 0; ; race++) {
     const secret = await get<Secret>(client, SECRETS, { namespace, name: SECRET_NAME });
     const found = secret === undefined ? undefined : certificateFrom(secret);
     if (found !== undefined && isUsable(found, names, new Date(now.getTime() + RENEW_DAYS * DAY_MS))) return found;
-    const made = await issue(names, now, found);
+    const made = await issue(names, now, [found, held].find((one) => one !== undefined && isUsableCa(one, now)));
     try {
       await write(client, namespace, secret, made);
       return made;

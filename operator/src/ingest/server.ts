@@ -75,7 +75,7 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
 
   const stop = new AbortController();
   const look = setInterval(() => void streams.look(), LOOK_MS);
-  const renewal = setInterval(() => void renew(options, serving.replace), RENEWAL_MS);
+  const renewal = setInterval(() => void renew(options, serving), RENEWAL_MS);
   const terminations = watchTerminations({ client, runs, pods: options.pods, writerOf: (run) => streams.writerOf(run), metrics, log }, stop.signal)
     .catch((error: unknown) => log.error({ err: error }, 'termination messages are not read'));
   log.info({ host: config.host, port }, 'ingest started');
@@ -93,16 +93,16 @@ export async function startIngest(options: IngestOptions): Promise<Ingest> {
   };
 }
 
-async function renew({ client, config, log }: IngestOptions, replace: (certificate: Certificate) => void): Promise<void> {
+async function renew({ client, config, log }: IngestOptions, { current, replace }: ReturnType<typeof servingCertificate>): Promise<void> {
   try {
-    replace(await ensureCertificate(client, config.namespace, new Date()));
+    replace(await ensureCertificate(client, config.namespace, new Date(), current()));
   } catch (error) {
     log.warn({ err: error }, 'serving certificate not looked at, trying again in an hour');
   }
 }
 
 /** Credentials whose certificate can be replaced while the server runs: new connections get the new one. */
-function servingCertificate(first: Certificate): { credentials: ServerCredentials; replace: (certificate: Certificate) => void } {
+function servingCertificate(first: Certificate): { credentials: ServerCredentials; current: () => Certificate; replace: (certificate: Certificate) => void } {
   const updateOf = ({ certificatePem, keyPem }: Certificate): experimental.IdentityCertificateUpdate => ({ certificate: Buffer.from(certificatePem), privateKey: Buffer.from(keyPem) });
   const listeners = new Set<experimental.IdentityCertificateUpdateListener>();
   let current = first;
@@ -119,6 +119,7 @@ function servingCertificate(first: Certificate): { credentials: ServerCredential
   return {
     // The declaration names the parameters the other way round: the first one is the identity of the server.
     credentials: experimental.createCertificateProviderServerCredentials(provider, null, false),
+    current: () => current,
     replace: (certificate) => {
       if (certificate.certificatePem === current.certificatePem) return;
       current = certificate;
