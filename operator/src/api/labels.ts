@@ -16,8 +16,6 @@ export const LABEL_ATTEMPT = 'polar.training/attempt';
 export const ANNOTATION_GENERATION = 'polar.training/generation';
 /** Set by Kubernetes on the pods of an Indexed Job. */
 export const LABEL_COMPLETION_INDEX = 'batch.kubernetes.io/job-completion-index';
-/** Set by Kubernetes on the pods of a Job. */
-export const LABEL_JOB_NAME = 'batch.kubernetes.io/job-name';
 
 /** Field manager of spec-derived children and of the status fields that reconciling derives. */
 export const MANAGER_OPERATOR = 'polar-operator';
