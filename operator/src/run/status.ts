@@ -79,7 +79,12 @@ function phaseOf(conditions: readonly Condition[], attempt: number, s: Situation
   if (is('Suspended')) return 'Suspended';
   if (is('PodsReady') || isFinishing(s)) return 'Running';
   if (attempt === 0 || !is('Accepted')) return 'Pending';
-  return attempt === 1 && is('Progressing') ? 'Starting' : 'Restarting';
+  return attempt === 1 && isFirstStart(s, is('Progressing')) ? 'Starting' : 'Restarting';
+}
+
+/** Also while the API server refuses the first attempt's objects. */
+function isFirstStart(s: Situation, progressing: boolean): boolean {
+  return progressing || s.jobState === 'missing';
 }
 
 /** The first workers have done their last step; the Job counts them one after the other. */
