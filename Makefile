@@ -77,10 +77,7 @@ fmt: setup ## Fix what eslint and ruff can fix.
 
 .PHONY: lint
 lint: setup ## eslint (budgets, import direction), tsc, ruff and mypy.
-	@echo "eslint"; $(NODE) node_modules/eslint/bin/eslint.js .
-	@echo "tsc"; node_modules/.bin/tsc -p .
-	@echo "ruff"; trainer/.venv/bin/ruff check trainer demo
-	@echo "mypy"; cd trainer && .venv/bin/mypy
+	@$(NODE) hack/test.ts lint
 
 ##@ Test
 
@@ -93,9 +90,5 @@ test-e2e: setup ## Runs, faults and bad input end to end on an embedded cluster 
 	@$(NODE) hack/test.ts e2e
 
 .PHONY: verify
-verify: lint generate ## Lint, then prove that generated files are fresh.
-	@git diff --exit-code --stat -- crds docs/reference operator/src/gen trainer/polar/gen trainer/polar/run_config.schema.json \
-	  || { echo "generated files are stale: run make generate and commit the result" >&2; exit 1; }
-	@untracked=$$(git ls-files --others --exclude-standard -- crds docs/reference operator/src/gen trainer/polar/gen); \
-	  [ -z "$$untracked" ] || { echo "generated files are not committed: $$untracked" >&2; exit 1; }
-	@echo "generated files are fresh"
+verify: setup ## Lint, then prove that generated files are fresh.
+	@$(NODE) hack/test.ts lint generated

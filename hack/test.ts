@@ -9,6 +9,8 @@ const ROOT = join(import.meta.dirname, '..');
 const NODE = process.execPath;
 const PYTHON = join(ROOT, 'trainer/.venv/bin/python');
 
+const GENERATED = ['crds', 'docs/reference', 'operator/src/gen', 'trainer/polar/gen', 'trainer/polar/run_config.schema.json'];
+
 interface Outcome { readonly passed: number; readonly failed: number }
 interface Suite { readonly name: string; readonly says: string; readonly run: () => Promise<Outcome> }
 
@@ -70,7 +72,8 @@ const SUITES: readonly Suite[] = [
   { name: 'generated', says: 'generated files are fresh', run: () => oneOf([
     ['generate', [NODE, 'hack/generate.ts']],
     ['protobuf stubs', ['hack/generate-proto.sh']],
-    ['nothing differs', ['git', 'diff', '--exit-code', '--stat', '--', 'crds', 'docs/reference', 'operator/src/gen', 'trainer/polar/gen', 'trainer/polar/run_config.schema.json']],
+    ['nothing differs (else run make generate and commit the result)', ['git', 'diff', '--exit-code', '--stat', '--', ...GENERATED]],
+    ['nothing is left uncommitted', ['bash', '-c', 'left=$(git ls-files --others --exclude-standard -- "$@"); [ -z "$left" ] || echo "$left"; [ -z "$left" ]', 'bash', ...GENERATED]],
   ]) },
   { name: 'unit', says: 'operator and local, without a cluster', run: () => nodeTests(['operator/src/**/*.test.ts', 'local/src/**/*.test.ts', 'demo/**/*.test.ts', 'hack/**/*.test.ts'], []) },
   { name: 'trainer', says: 'the trainer, on CPU', run: pytest },
