@@ -1,6 +1,6 @@
 // What runs of the embedded cluster, as a table.
 import { readFileSync } from 'node:fs';
-import { getJson, readKubeconfig } from './controlplane/apirequest.ts';
+import { clientFrom, getJson } from './controlplane/apirequest.ts';
 import type { ComponentState } from './controlplane/supervised.ts';
 import { clusterPaths } from './paths.ts';
 import { isAlive } from './process.ts';
@@ -31,7 +31,7 @@ const table = (rows: readonly (readonly string[])[]): string => {
 };
 
 const nodeLines = async (kubeconfig: string): Promise<string[]> => {
-  const list = await getJson<{ items: NodeObject[] }>(readKubeconfig(kubeconfig), '/api/v1/nodes');
+  const list = await getJson<{ items: NodeObject[] }>(clientFrom(kubeconfig), '/api/v1/nodes');
   return (list?.items ?? []).map((node) => {
     const ready = node.status?.conditions?.find((one) => one.type === 'Ready')?.status === 'True';
     return `node ${node.metadata.name}: ${ready ? 'Ready' : 'not Ready'}`;

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { applyFiles, kubectl } from './apply.ts';
-import { readKubeconfig } from './controlplane/apirequest.ts';
+import { clientFrom } from './controlplane/apirequest.ts';
 import { locateBinaries } from './controlplane/binaries.ts';
 import { componentNames } from './controlplane/components.ts';
 import { tailOf } from './controlplane/start.ts';
@@ -77,7 +77,7 @@ const install = async (paths: ClusterPaths, config: ClusterConfig): Promise<void
   const applied = [...await applyFiles(paths.kubeconfig, [definitions]), ...await applyFiles(paths.kubeconfig, [manifests])];
   done();
   console.error(`applied ${applied.length} objects`);
-  const client = readKubeconfig(paths.kubeconfig);
+  const client = clientFrom(paths.kubeconfig);
   for (const node of config.nodes) await waitForNode(client, node.name, readyTimeoutMs);
   await waitForDeployments(client, operatorNamespace, readyTimeoutMs).catch(async (error: Error) => {
     const command = ['-n', operatorNamespace, 'logs', 'deployment/polar-operator', '--tail=15'];
@@ -123,5 +123,5 @@ export const up = async (dir: string, config: ClusterConfig): Promise<UpResult> 
 /** Makes the volumes and the toy data of the examples and waits until they are there. Safe to repeat. */
 export const makeExampleData = async (kubeconfig: string): Promise<void> => {
   await applyFiles(kubeconfig, [exampleData]);
-  await waitForJob(readKubeconfig(kubeconfig), exampleDataJob, readyTimeoutMs);
+  await waitForJob(clientFrom(kubeconfig), exampleDataJob, readyTimeoutMs);
 };

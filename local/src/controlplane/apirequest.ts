@@ -1,7 +1,6 @@
 // The few requests the starter itself makes, over HTTPS with a client certificate.
-import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
-import { parse } from 'yaml';
+import { readKubeconfig } from '../node/kubeconfig.ts';
 
 export interface ApiClient {
   readonly server: string;
@@ -12,24 +11,11 @@ export interface ApiClient {
 
 export interface Answer { readonly status: number; readonly body: string }
 
-interface Kubeconfig {
-  clusters: { cluster: { server: string; 'certificate-authority-data': string } }[];
-  users: { user: { 'client-certificate-data': string; 'client-key-data': string } }[];
-}
-
-const text = (base64: string): string => Buffer.from(base64, 'base64').toString('utf8');
-
-/** Reads a kubeconfig as this project writes them: one context, everything embedded. */
-export const readKubeconfig = (file: string): ApiClient => {
-  const config = parse(readFileSync(file, 'utf8')) as Kubeconfig;
-  const [cluster, user] = [config.clusters[0]?.cluster, config.users[0]?.user];
-  if (cluster === undefined || user === undefined) throw new Error(`${file}: expected one cluster and one user`);
-  return {
-    server: cluster.server,
-    authority: text(cluster['certificate-authority-data']),
-    certificate: text(user['client-certificate-data']),
-    key: text(user['client-key-data']),
-  };
+/** A client for a kubeconfig as this project writes them, with a client certificate. Throws Error when the file has none. */
+export const clientFrom = (file: string): ApiClient => {
+  const { server, ca, cert, key } = readKubeconfig(file);
+  if (ca === undefined || cert === undefined || key === undefined) throw new Error(`${file}: expected a certificate authority, a client certificate and its key`);
+  return { server: server.origin, authority: ca.toString('utf8'), certificate: cert.toString('utf8'), key: key.toString('utf8') };
 };
 
 /** GETs `path`; rejects when the server does not answer within five seconds. */
