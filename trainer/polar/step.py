@@ -1,12 +1,10 @@
 """One optimizer step over a batch of groups that all ranks share."""
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
 
 from polar.batches import Corpus, micro_batches
@@ -18,6 +16,7 @@ from polar.loss import group_losses, ranked_right
 from polar.model import RewardModel
 from polar.optim import clip_gradients, set_learning_rate
 from polar.pairs import Groups
+from polar.parallel import parallel, synchronised
 
 MICRO_BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
 ROWS_SHOWN = 5
@@ -107,18 +106,3 @@ class BadGroups(FloatingPointError):
             f"step {step}: the loss or its gradient is not finite for {len(self.places)} of {len(groups)} groups; "
             f"first rows: {shown}. Lower optimizer.learningRate, or look at these rows"
         )
-
-
-def parallel(model: torch.nn.Module, dist: Dist) -> torch.nn.Module:
-    """The model as it is for one rank, wrapped to average gradients for more."""
-    if dist.world_size == 1:
-        return model
-    return DistributedDataParallel(model, device_ids=[dist.device] if dist.device.type == "cuda" else None)
-
-
-def synchronised(net: torch.nn.Module, last: bool) -> AbstractContextManager[None]:
-    """Context of one micro-batch: gradients travel with the last one only."""
-    if isinstance(net, DistributedDataParallel) and not last:
-        no_sync: AbstractContextManager[None] = net.no_sync()
-        return no_sync
-    return nullcontext()

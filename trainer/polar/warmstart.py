@@ -30,9 +30,10 @@ from polar.encode import Ids
 from polar.errors import NonFiniteLossError
 from polar.model import NORM_EPS, RewardModel
 from polar.optim import adamw, clip_gradients, set_learning_rate
+from polar.parallel import parallel, synchronised
 from polar.sampling import EpochOrder, Index
 from polar.schedule import learning_rate
-from polar.step import MICRO_BATCH_TOKENS, parallel, synchronised
+from polar.step import MICRO_BATCH_TOKENS
 
 ORDER_KEY = 0x77617273
 IGNORED = -100
