@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch.optim import AdamW
 
 from polar.batches import Corpus, micro_batches
