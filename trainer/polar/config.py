@@ -5,51 +5,14 @@ Keys are camelCase in JSON and snake_case here; decimals are strings in JSON. Th
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from polar.config_reader import need, read_object, read_text
+from polar.config_runtime import Checkpoint, Engine, Export, Gang, ResumeFrom, Run, Telemetry, Watch
 from polar.encode import Limits, Wrapper
 from polar.errors import ConfigError
-
-
-@dataclass(kw_only=True, frozen=True, slots=True)
-class Run:
-    """Which run and attempt this is."""
-
-    namespace: str
-    name: str
-    uid: str
-    attempt: int
-
-
-@dataclass(kw_only=True, frozen=True, slots=True)
-class Gang:
-    """How many processes train together and where they meet."""
-
-    workers: int
-    processes_per_worker: int
-    master_address: str
-    master_port: int
-
-    def __post_init__(self) -> None:
-        need(self.workers >= 1, "workers", "at least 1", self.workers)
-        need(self.processes_per_worker >= 1, "processesPerWorker", "at least 1", self.processes_per_worker)
-
-    def world_size(self) -> int:
-        """Number of training processes."""
-        return self.workers * self.processes_per_worker
-
-
-@dataclass(kw_only=True, frozen=True, slots=True)
-class Telemetry:
-    """Where progress is sent."""
-
-    address: str
-    token_path: str
-    ca_path: str
-    interval_seconds: int
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
@@ -97,7 +60,10 @@ class TokenizerSource:
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class Init:
-    """A checkpoint directory to start from; its manifest is verified against the hash when one is given."""
+    """Weights to start from: a checkpoint directory or a Hugging Face folder.
+
+    The manifest of a checkpoint is verified against the hash when one is given.
+    """
 
     path: str
     manifest_sha256: str | None = None
@@ -105,7 +71,7 @@ class Init:
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class Model:
-    """What is trained. Fine-tuning takes architecture and tokenizer from `init`."""
+    """What is trained. Architecture and tokenizer come from `init` where they are not given."""
 
     dropout: float
     architecture: Architecture | None = None
@@ -126,17 +92,26 @@ class Data:
     max_response_length: int
     pairing: Literal["samePrompt", "crossPrompt"] | None = None
     negatives_per_positive: int | None = None
+    reference: Literal["include", "omit"] = "include"
+    response_cut_side: Literal["right", "left"] = "right"
+    empty_response: Literal["newline", "omit"] = "newline"
 
     def __post_init__(self) -> None:
         need(self.max_response_length >= 4, "maxResponseLength", "at least 4", self.max_response_length)
-        least = 2 * self.max_response_length + 8
-        need(self.max_length >= least, "maxLength", f"at least 2 * maxResponseLength + 8 = {least}", self.max_length)
+        responses = 1 if self.reference == "omit" else 2
+        least = responses * self.max_response_length + 8
+        wanted = f"at least {responses} * maxResponseLength + 8 = {least}"
+        need(self.max_length >= least, "maxLength", wanted, self.max_length)
         negatives = self.negatives_per_positive
         need(negatives is None or negatives >= 1, "negativesPerPositive", "at least 1", negatives)
 
     def limits(self) -> Limits:
         """Limits for the encoder."""
-        return Limits(max_length=self.max_length, max_response_length=self.max_response_length)
+        return Limits(
+            max_length=self.max_length,
+            max_response_length=self.max_response_length,
+            cut_side=self.response_cut_side,
+        )
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
@@ -162,13 +137,14 @@ class Optimizer:
 
     learning_rate: float
     batch_triplets: int
-    schedule: Literal["cosine", "constant"]
+    schedule: Literal["cosine", "constant", "wsd"]
     warmup_percent: int
     min_learning_rate_percent: int
     weight_decay: float
     beta1: float
     beta2: float
     gradient_clip: float
+    cooldown_percent: int = 20
 
     def __post_init__(self) -> None:
         need(0 < self.learning_rate <= 1, "learningRate", "above 0 and at most 1", self.learning_rate)
@@ -176,8 +152,12 @@ class Optimizer:
         for key, percent in (
             ("warmupPercent", self.warmup_percent),
             ("minLearningRatePercent", self.min_learning_rate_percent),
+            ("cooldownPercent", self.cooldown_percent),
         ):
             need(0 <= percent <= 100, key, "0 to 100", percent)
+        room = self.schedule != "wsd" or self.warmup_percent + self.cooldown_percent <= 100
+        most = f"at most 100 - warmupPercent = {100 - self.warmup_percent}"
+        need(room, "cooldownPercent", most, self.cooldown_percent)
         for key, beta in (("beta1", self.beta1), ("beta2", self.beta2)):
             need(0 <= beta < 1, key, "at least 0 and below 1", beta)
         need(0 <= self.weight_decay <= 1, "weightDecay", "0 to 1", self.weight_decay)
@@ -222,21 +202,6 @@ class Validation:
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
-class Checkpoint:
-    """Where checkpoints go and which of them stay."""
-
-    directory: str
-    uri: str
-    every_steps: int
-    keep_last: int
-    keep_best: int
-
-    def __post_init__(self) -> None:
-        need(self.every_steps >= 1, "everySteps", "at least 1", self.every_steps)
-        need(self.keep_last >= 1, "keepLast", "at least 1", self.keep_last)
-
-
-@dataclass(kw_only=True, frozen=True, slots=True)
 class RunConfig:
     """Everything an attempt needs to know."""
 
@@ -253,6 +218,10 @@ class RunConfig:
     checkpoint: Checkpoint
     telemetry: Telemetry | None = None
     warm_start: WarmStart | None = None
+    engine: Engine = field(default_factory=Engine)
+    resume_from: ResumeFrom | None = None
+    watch: Watch = field(default_factory=Watch)
+    export: Export = field(default_factory=Export)
 
     def __post_init__(self) -> None:
         need(self.seed >= 0, "seed", "at least 0", self.seed)
@@ -267,13 +236,20 @@ class RunConfig:
     def _check_pretrain(self) -> None:
         need(self.data.pairing is not None, "data.pairing", "samePrompt or crossPrompt", "none")
         need(self.data.negatives_per_positive is not None, "data.negativesPerPositive", "a whole number", "none")
-        need(self.model.architecture is not None, "model.architecture", "the dimensions of the model", "none")
-        source = self.model.tokenizer is not None or self.model.init is not None
-        need(source, "model.tokenizer", "vocabSize or path, or a checkpoint in model.init", "none")
+        given = self.model.init is not None or self.resume_from is not None
+        sized = given or self.model.architecture is not None
+        need(sized, "model.architecture", "the dimensions of the model, or weights in model.init", "none")
+        source = given or self.model.tokenizer is not None
+        need(source, "model.tokenizer", "vocabSize or path, or weights in model.init", "none")
+        if self.resume_from is not None:
+            need(self.model.init is None, "model.init", "nothing: resumeFrom brings the weights", "weights")
+            need(self.warm_start is None, "warmStart", "nothing: resumeFrom continues after it", "a warm start")
 
     def _check_finetune(self) -> None:
         need(self.model.init is not None, "model.init", "the checkpoint to start from", "none")
         need(self.warm_start is None, "warmStart", "nothing: only PolarPretrain has a warm start", "a warm start")
+        fresh = self.resume_from is None
+        need(fresh, "resumeFrom", "nothing: only PolarPretrain continues another run", "a checkpoint")
         for key, value in (("pairing", self.data.pairing), ("negativesPerPositive", self.data.negatives_per_positive)):
             need(value is None, f"data.{key}", "nothing: triplets are ranked already", value)
 

@@ -37,7 +37,7 @@ def read_object(cls: type[T], value: Any, path: str) -> T:
     for key, field in fields.items():
         if key in value:
             arguments[field.name] = _read(hints[field.name], value[key], _at(path, key))
-        elif field.default is dataclasses.MISSING:
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ConfigError(f"{_at(path, key)}: missing key")
     try:
         return cls(**arguments)
@@ -65,23 +65,36 @@ def _read(hint: Any, value: Any, path: str) -> Any:
         return read_object(hint, value, path)
     if get_origin(hint) is Literal:
         return _choice(get_args(hint), value, path)
+    if get_origin(hint) is tuple:
+        return _list(get_args(hint)[0], value, path)
     return _scalar(hint, value, path)
 
 
 def _choice(choices: tuple[str, ...], value: Any, path: str) -> str:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{path}: expected {' or '.join(choices)}, got {_show(value)}")
     return str(value)
+
+
+def _list(hint: Any, value: Any, path: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{path}: expected a list, got {_show(value)}")
+    return tuple(_read(hint, item, f"{path}[{place}]") for place, item in enumerate(value))
 
 
 def _scalar(hint: type, value: Any, path: str) -> Any:
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
-    if hint is str and isinstance(value, str):
+    if hint in (str, bool) and isinstance(value, hint):
         return value
     if hint is float and isinstance(value, str) and DECIMAL.fullmatch(value):
         return float(value)
-    expected = {int: "a whole number", str: "a string", float: 'a decimal string such as "0.001"'}[hint]
+    expected = {
+        int: "a whole number",
+        str: "a string",
+        bool: "true or false",
+        float: 'a decimal string such as "0.001"',
+    }[hint]
     raise ConfigError(f"{path}: expected {expected}, got {_show(value)}")
 
 

@@ -47,7 +47,15 @@ def test_the_generated_schema_accepts_what_the_trainer_accepts_and_has_the_same_
     warm = {"policyClassification": {"steps": 1, "batchTrajectories": 2, "learningRate": "0.1"}}
     full = document(telemetry=telemetry, warmStart=warm)
     full["model"]["init"] = {"path": "/c", "manifestSha256": "ab"}
-    for doc in (full, finetune_document(HERE, HERE, HERE)):
+    full["optimizer"]["cooldownPercent"] = 10
+    full["data"] |= {"reference": "omit", "responseCutSide": "left", "emptyResponse": "omit"}
+    full["engine"] = {
+        "precision": "bf16", "sharding": "full", "activationCheckpointing": True, "compile": "off"
+    }  # fmt: skip
+    full["watch"] = {"hangTimeoutSeconds": 60, "hashEverySteps": 10}
+    full["export"] = {"formats": ["huggingface", "onnx"]}
+    resumed = document(resumeFrom={"path": "/c", "manifestSha256": "ab"})
+    for doc in (full, resumed, finetune_document(HERE, HERE, HERE)):
         jsonschema.validate(doc, schema)
         config.parse(doc)
     assert _keys(schema) == _keys_of(config.RunConfig)
@@ -86,7 +94,18 @@ def _keys_of(cls: Any, path: str = "") -> set[str]:
         ({"optimizer__batchTriplets": True}, "optimizer.batchTriplets: expected a whole number, got true"),
         ({"optimizer__batchTriplets": 1.5}, "optimizer.batchTriplets: expected a whole number, got 1.5"),
         ({"optimizer__batchTriplets": 0}, "optimizer.batchTriplets: expected at least 1, got 0"),
-        ({"optimizer__schedule": "wsd"}, 'optimizer.schedule: expected cosine or constant, got "wsd"'),
+        ({"optimizer__schedule": "linear"}, 'optimizer.schedule: expected cosine or constant or wsd, got "linear"'),
+        ({"optimizer__cooldownPercent": 101}, "optimizer.cooldownPercent: expected 0 to 100, got 101"),
+        ({"optimizer__schedule": "wsd", "optimizer__cooldownPercent": 91}, "optimizer.cooldownPercent: expected"),
+        ({"engine": {"precision": "tf32"}}, "engine.precision: expected auto or fp32 or bf16 or fp16, got"),
+        ({"engine": {"activationCheckpointing": "yes"}}, 'engine.activationCheckpointing: expected true or false, got'),
+        ({"engine": {"turbo": 1}}, "engine.turbo: unknown key"),
+        ({"watch": {"hangTimeoutSeconds": -1}}, "watch.hangTimeoutSeconds: expected at least 0, got -1"),
+        ({"export": {"formats": "onnx"}}, 'export.formats: expected a list, got "onnx"'),
+        ({"export": {"formats": ["gguf"]}}, 'export.formats[0]: expected huggingface or onnx, got "gguf"'),
+        ({"export": {"formats": ["onnx", "onnx"]}}, "export.formats: expected each format once, got onnx, onnx"),
+        ({"resumeFrom": {}}, "resumeFrom.path: missing key"),
+        ({"resumeFrom": {"path": "/c"}, "model__init": {"path": "/d"}}, "model.init: expected nothing: resumeFrom"),
         ({"optimizer__beta1": "1"}, "optimizer.beta1: expected at least 0 and below 1, got 1.0"),
         ({"optimizer__warmupPercent": 101}, "optimizer.warmupPercent: expected 0 to 100, got 101"),
         ({"model": []}, "model: expected an object, got []"),
@@ -98,7 +117,7 @@ def _keys_of(cls: Any, path: str = "") -> set[str]:
         ({"model__tokenizer__path": "/t"}, "model.tokenizer.vocabSize: expected exactly one of vocabSize and path"),
         ({"model__tokenizer__vocabSize": 100}, "model.tokenizer.vocabSize: expected at least 300, got 100"),
         ({"model__tokenizer": None}, "model.tokenizer: expected vocabSize or path"),
-        ({"model__architecture": None}, "model.architecture: expected the dimensions of the model, got none"),
+        ({"model__architecture": None}, "model.architecture: expected the dimensions of the model, or weights"),
         ({"data__pairing": None}, "data.pairing: expected samePrompt or crossPrompt, got none"),
         ({"data__pairing": "random"}, 'data.pairing: expected samePrompt or crossPrompt, got "random"'),
         ({"data__maxLength": 47}, "data.maxLength: expected at least 2 * maxResponseLength + 8 = 48, got 47"),
@@ -115,6 +134,7 @@ def _keys_of(cls: Any, path: str = "") -> set[str]:
         ({"kind": "PolarSweep"}, 'kind: expected PolarPretrain or PolarFinetune, got "PolarSweep"'),
         ({"apiVersion": "v1"}, 'apiVersion: expected polar.training/v1alpha1, got "v1"'),
         ({"run__attempt": "1"}, 'run.attempt: expected a whole number, got "1"'),
+        ({"data__reference": "omit", "data__maxLength": 27}, "data.maxLength: expected at least 1 * maxR"),
     ],
 )  # fmt: skip
 def test_a_bad_document_is_refused_with_the_key_and_what_was_expected(changes: dict[str, Any], wanted: str) -> None:
@@ -129,6 +149,21 @@ def test_fine_tuning_refuses_the_options_of_pre_training() -> None:
     assert finetune(model__init=None).startswith("model.init: expected the checkpoint to start from")
     warm = {"policyClassification": {"steps": 1, "batchTrajectories": 2, "learningRate": "0.1"}}
     assert finetune(warmStart=warm).startswith("warmStart: expected nothing")
+    assert finetune(resumeFrom={"path": "/c"}).startswith("resumeFrom: expected nothing")
+
+
+def test_new_options_have_the_values_of_runs_that_were_written_without_them() -> None:
+    got = config.parse(document())
+    assert (got.engine.precision, got.engine.sharding, got.engine.compile) == ("auto", "auto", "auto")
+    assert not got.engine.activation_checkpointing
+    assert (got.data.reference, got.data.response_cut_side, got.data.empty_response) == ("include", "right", "newline")
+    assert (got.optimizer.cooldown_percent, got.watch.hang_timeout_seconds, got.export.formats) == (20, 0, ())
+    assert got.resume_from is None
+
+
+def test_a_model_that_starts_from_weights_needs_no_dimensions() -> None:
+    got = config.parse(document(model={"dropout": "0", "init": {"path": "/weights"}}))
+    assert got.model.architecture is None
 
 
 def test_a_file_that_is_missing_or_not_json_is_a_config_error(tmp_path: Path) -> None:

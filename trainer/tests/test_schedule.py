@@ -32,3 +32,37 @@ def test_without_warmup_the_first_step_has_the_peak() -> None:
 
 def test_a_single_step_of_pure_warmup_is_not_divided_by_zero() -> None:
     assert learning_rate(dataclasses.replace(OPTIONS, warmup_percent=100), 0, 1) == pytest.approx(0.1)
+
+
+WSD = dataclasses.replace(OPTIONS, schedule="wsd", cooldown_percent=25, min_learning_rate_percent=0)
+
+
+def test_wsd_stays_at_the_peak_until_the_cooldown_and_then_falls_by_the_square_root() -> None:
+    assert {learning_rate(WSD, step, 40) for step in range(4, 31)} == {0.1}
+    assert learning_rate(WSD, 30 + 5, 40) == pytest.approx(0.1 * (1 - 0.5**0.5))
+    assert 0 < learning_rate(WSD, 39, 40) < 0.1 * 0.06
+    falling = [learning_rate(WSD, step, 40) for step in range(30, 40)]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_wsd_ends_at_its_floor() -> None:
+    assert learning_rate(dataclasses.replace(WSD, min_learning_rate_percent=20), 40, 40) == pytest.approx(0.02)
+
+
+def test_wsd_without_a_cooldown_is_constant() -> None:
+    assert learning_rate(dataclasses.replace(WSD, cooldown_percent=0), 39, 40) == 0.1
+
+
+def test_a_branch_cools_down_like_a_whole_run_of_its_length() -> None:
+    """The rates after the branch equal those of an unbranched run: the trunk was at the peak until then."""
+    whole = [learning_rate(WSD, step, 40) for step in range(30, 40)]
+    assert [learning_rate(WSD, step, 40, branched_at=30) for step in range(30, 40)] == whole
+
+
+def test_a_cooldown_starts_at_the_peak_when_the_branch_is_late() -> None:
+    assert learning_rate(WSD, 36, 40, branched_at=36) == 0.1
+    assert learning_rate(WSD, 38, 40, branched_at=36) == pytest.approx(0.1 * (1 - 0.5**0.5))
+
+
+def test_a_branch_of_a_short_trunk_does_not_warm_up_again() -> None:
+    assert learning_rate(WSD, 2, 40, branched_at=2) == 0.1

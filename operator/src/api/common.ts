@@ -39,19 +39,6 @@ export const model = z.object({
   ...rules(rule('has(self.size) != has(self.architecture)', 'exactly one of size and architecture must be given')),
 });
 
-export const optimizer = z.object({
-  learningRate: decimal('Peak learning rate of AdamW, a decimal string such as "0.0003".', 0, 1).default('0.0003'),
-  batchTriplets: z.int().min(1).max(1_000_000).default(64)
-    .meta({ description: 'Groups (reference, positive, negatives) per optimizer step, over all workers.' }),
-  schedule: z.enum(['cosine', 'constant']).default('cosine').meta({ description: 'Learning rate after the warmup: cosine to minLearningRatePercent, or constant.' }),
-  warmupPercent: z.int().min(0).max(100).default(3).meta({ description: 'Share of the steps in which the learning rate rises linearly.' }),
-  minLearningRatePercent: z.int().min(0).max(100).default(10).meta({ description: 'Learning rate at the end of the cosine, in percent of the peak.' }),
-  weightDecay: decimal('Weight decay on matrices; the paper uses 0.', 0, 1).default('0'),
-  beta1: decimal('AdamW beta1.', 0, 0.9999).default('0.9'),
-  beta2: decimal('AdamW beta2.', 0, 0.9999).default('0.95'),
-  gradientClip: decimal('Largest global gradient norm; 0 turns clipping off.', 0, 1000).default('1'),
-}).meta({ description: 'AdamW and its schedule (paper appendix D).' });
-
 export const validation = z.object({
   everySteps: z.int().min(1).max(1_000_000).default(100).meta({ description: 'Steps between validations; the last step is always validated.' }),
   pairs: z.int().min(10).max(100_000).default(2000).meta({ description: 'Largest number of fixed held-out pairs scored in a validation.' }),

@@ -1,6 +1,7 @@
 // PolarFinetune: fine-tuning on ranked preference triplets (paper section 3.4, Eq. 8).
 import { z } from 'zod';
-import { checkpoint, dataLimits, optimizer, recovery, stepsOrEpochs, validation, workers } from './common.ts';
+import { checkpoint, dataLimits, recovery, stepsOrEpochs, validation, workers } from './common.ts';
+import { optimizer } from './optimizer.ts';
 import { decimal, immutable, objectName, rule, rules, volumeUri } from './scalars.ts';
 import { runStatus } from './status.ts';
 

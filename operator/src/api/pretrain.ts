@@ -1,6 +1,7 @@
 // PolarPretrain: contrastive pre-training on trajectories of many policies (paper sections 3.3 and 4.1).
 import { z } from 'zod';
-import { checkpoint, dataLimits, model, optimizer, recovery, stepsOrTokens, validation, workers } from './common.ts';
+import { checkpoint, dataLimits, model, recovery, stepsOrTokens, validation, workers } from './common.ts';
+import { optimizer } from './optimizer.ts';
 import { decimal, immutable, rule, rules, volumeUri } from './scalars.ts';
 import { runStatus } from './status.ts';
 

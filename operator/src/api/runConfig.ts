@@ -1,9 +1,12 @@
 // The one document an attempt's trainer reads. Its JSON Schema is generated into the trainer and checked by its tests.
 import { z } from 'zod';
-import { architecture, optimizer, validation } from './common.ts';
+import { architecture, validation } from './common.ts';
+import { engine, exported } from './engine.ts';
+import { resolvedOptimizer } from './optimizer.ts';
 import { pretrainSpec } from './pretrain.ts';
 
 const path = z.string().min(1).max(1024);
+const checkpointPath = z.strictObject({ path, manifestSha256: z.string().optional() });
 
 export const runConfig = z.strictObject({
   apiVersion: z.literal('polar.training/v1alpha1'),
@@ -16,7 +19,7 @@ export const runConfig = z.strictObject({
     architecture: z.strictObject(architecture.shape).optional(),
     dropout: z.string(),
     tokenizer: z.strictObject({ vocabSize: z.int().optional(), path: path.optional() }).optional(),
-    init: z.strictObject({ path, manifestSha256: z.string().optional() }).optional(),
+    init: checkpointPath.optional(),
   }),
   data: z.strictObject({
     path,
@@ -24,12 +27,19 @@ export const runConfig = z.strictObject({
     negativesPerPositive: z.int().min(1).optional(),
     wrapper: z.enum(['pretrain', 'sft']),
     maxLength: z.int(), maxResponseLength: z.int(),
+    reference: z.enum(['include', 'omit']).optional(),
+    responseCutSide: z.enum(['right', 'left']).optional(),
+    emptyResponse: z.enum(['newline', 'omit']).optional(),
   }),
   budget: z.strictObject({ steps: z.int().min(1).optional(), tokens: z.int().min(1).optional(), epochs: z.int().min(1).optional() }),
-  optimizer: z.strictObject(optimizer.shape),
+  optimizer: resolvedOptimizer.extend({ cooldownPercent: z.int().optional() }),
   warmStart: z.strictObject({ policyClassification: z.strictObject(pretrainSpec.shape.warmStart.unwrap().shape.policyClassification.shape) }).optional(),
   validation: z.strictObject({ ...validation.shape, heldOutPolicies: z.int().min(0).optional() }),
   checkpoint: z.strictObject({ directory: path, uri: z.string(), everySteps: z.int().min(1), keepLast: z.int().min(1), keepBest: z.int().min(0) }),
+  engine: z.strictObject(engine.shape).partial().optional(),
+  resumeFrom: checkpointPath.optional(),
+  watch: z.strictObject({ hangTimeoutSeconds: z.int().min(0).optional(), hashEverySteps: z.int().min(0).optional() }).optional(),
+  export: z.strictObject(exported.shape).partial().optional(),
 });
 
 export type RunConfig = z.infer<typeof runConfig>;
