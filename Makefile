@@ -58,6 +58,17 @@ trainer/.venv/.synced: trainer/pyproject.toml trainer/uv.lock $(UV)
 	@$(UV) sync --frozen --quiet --project trainer
 	@touch $@
 
+OFFICIAL := .local/official/venv
+.PHONY: setup-official
+setup-official: setup-python $(OFFICIAL)/.synced ## Install the official POLAR code that tests compare with (xtuner from PyPI, own environment).
+$(OFFICIAL)/.synced: trainer/tests/official/requirements.txt trainer/.venv/.synced
+	@echo "installing the official POLAR code (xtuner and the transformers it needs; it uses the trainer's torch)"
+	@$(UV) venv --quiet --clear --python trainer/.venv/bin/python $(OFFICIAL)
+	@$(UV) pip install --quiet --no-deps --python $(OFFICIAL)/bin/python -r trainer/tests/official/requirements.txt
+	@$(PYTHON) -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' \
+	  > "$$($(OFFICIAL)/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/trainer.pth"
+	@touch $@
+
 $(UV):
 	@command -v python3 >/dev/null || { echo "python3 is not on the PATH: install Python 3.11 or newer" >&2; exit 1; }
 	@echo "installing uv $(UV_VERSION)"

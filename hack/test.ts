@@ -1,5 +1,5 @@
 // Runs every suite that CI runs, one after the other, streams what they print and ends with `N passed, N failed`.
-// Usage: node hack/test.ts [SUITE ...]      suites: lint generated unit trainer integration e2e
+// Usage: node hack/test.ts [SUITE ...]      suites: lint generated unit trainer official integration e2e
 // Without a name: all of them when CI=true, all but e2e otherwise.
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -50,9 +50,14 @@ async function nodeTests(patterns: readonly string[], options: readonly string[]
   return counted(text, /^ℹ pass (\d+)$/gm, [/^ℹ fail (\d+)$/gm, /^ℹ cancelled (\d+)$/gm], code);
 }
 
-async function pytest(): Promise<Outcome> {
-  const { code, text } = await run([PYTHON, '-m', 'pytest', '-q', '--durations=5'], join(ROOT, 'trainer'));
+async function pytest(...paths: readonly string[]): Promise<Outcome> {
+  const { code, text } = await run([PYTHON, '-m', 'pytest', '-q', '--durations=5', ...paths], join(ROOT, 'trainer'));
   return counted(text, /(\d+) passed/g, [/(\d+) failed/g, /(\d+) errors?\b/g], code);
+}
+
+async function official(): Promise<Outcome> {
+  const installed = await oneOf([['the official code is installed', ['make', 'setup-official']]]);
+  return installed.failed > 0 ? installed : pytest('tests/official');
 }
 
 /** Tests that need the control plane's programs; building them first keeps that time out of any test's timeout. */
@@ -76,7 +81,8 @@ const SUITES: readonly Suite[] = [
     ['nothing is left uncommitted', ['bash', '-c', 'left=$(git ls-files --others --exclude-standard -- "$@"); [ -z "$left" ] || echo "$left"; [ -z "$left" ]', 'bash', ...GENERATED]],
   ]) },
   { name: 'unit', says: 'operator and local, without a cluster', run: () => nodeTests(['operator/src/**/*.test.ts', 'local/src/**/*.test.ts', 'demo/**/*.test.ts', 'hack/**/*.test.ts'], []) },
-  { name: 'trainer', says: 'the trainer, on CPU', run: pytest },
+  { name: 'trainer', says: 'the trainer, on CPU', run: () => pytest() },
+  { name: 'official', says: 'equal to the official POLAR code, in its own environment', run: official },
   { name: 'integration', says: 'on a real kube-apiserver and etcd (built on first use, about five minutes on two cores)',
     run: () => onCluster('test/integration/*.test.ts') },
   { name: 'e2e', says: 'whole runs, faults and bad input on an embedded cluster (about three minutes)', run: () => onCluster('test/e2e/*.test.ts') },
