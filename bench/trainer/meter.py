@@ -1,0 +1,64 @@
+"""What every contender process shares: the line protocol with the driver, and memory read from the kernel.
+
+A contender says one JSON object per line on what was its standard output; its prints go to standard error. It says
+`ready`, then times one epoch per `go` it reads, and says its peak memory when its input ends.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PROCESS = Path("/proc/self")
+RESET_PEAK = "5"
+
+
+class Line:
+    """The contender's end of the pipe."""
+
+    def __init__(self) -> None:
+        self._out = os.fdopen(os.dup(1), "w", buffering=1)
+        os.dup2(2, 1)
+
+    def say(self, **message: Any) -> None:
+        """Send one object."""
+        self._out.write(json.dumps(message) + "\n")
+
+    def rounds(self) -> Iterator[None]:
+        """One turn per `go` of the driver."""
+        for _ in sys.stdin:
+            yield
+
+
+class Memory:
+    """Peak resident memory above what the imports took."""
+
+    def __init__(self) -> None:
+        self.baseline_mib = _status_mib("VmRSS")
+        try:
+            (PROCESS / "clear_refs").write_text(RESET_PEAK)
+        except OSError:  # an old kernel or a sandbox: the peak then covers the imports too, which is never more
+            pass
+
+    def report(self) -> dict[str, float]:
+        """MiB: the imports, the highest resident size since, and the difference."""
+        peak = _status_mib("VmHWM")
+        return {"baseline_mib": self.baseline_mib, "high_water_mib": peak, "peak_mib": peak - self.baseline_mib}
+
+
+def timed(work: Callable[[], None]) -> float:
+    """Seconds that `work` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _status_mib(key: str) -> float:
+    for line in (PROCESS / "status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == key:
+            return int(value.split()[0]) / 1024
+    raise OSError(f"/proc/self/status: expected a line {key}, found none")

@@ -1,0 +1,26 @@
+"""What is measured on which machine: the backbone, the scale of the lengths, the batch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One setting of the bench. `scale` divides every committed length; `pairs` is one epoch, the unit that is timed."""
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_key_value_heads: int
+    intermediate_size: int
+    vocab_size: int
+    scale: int
+    batch: int
+    pairs: int
+    rope_theta: int = 10_000
+
+
+SIZES = {
+    "cpu": Size(256, 8, 4, 4, 704, 4096, scale=8, batch=8, pairs=16),
+    "cuda": Size(2048, 24, 16, 8, 8192, 92_544, scale=1, batch=32, pairs=64, rope_theta=1_000_000),
+    "quick": Size(64, 2, 2, 2, 160, 512, scale=64, batch=8, pairs=16),
+}
