@@ -1,8 +1,8 @@
 """Learning rate as a pure function of the step: linear warmup, then cosine (paper appendix D), constant or wsd.
 
 wsd (warmup, stable, decay) is constant until its cooldown, the last `cooldown_percent` of the steps, in which the rate
-falls by 1 - sqrt(share of the cooldown that is over) to the floor (arXiv 2405.18392). One long trunk and a short cooldown
-from each of several of its checkpoints give the losses of as many whole runs.
+falls by 1 - sqrt(share of the cooldown that is over) to the floor (arXiv 2405.18392). One long trunk and a short
+cooldown from each of several of its checkpoints give the losses of as many whole runs.
 """
 
 import math
