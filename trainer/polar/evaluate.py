@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 import torch.distributed as torch_dist
 
-from polar.batches import Corpus, micro_batches
+from polar.batches import Corpus
 from polar.distributed import Dist
 from polar.loss import margins
 from polar.model import RewardModel
+from polar.packing import micro_batches
 from polar.pairs import Groups, GroupSource
 from polar.report import Score
 
@@ -61,9 +62,9 @@ def pair_margins(model: RewardModel, corpus: Corpus, groups: Groups, dist: Dist)
     out = torch.zeros(len(groups), dtype=torch.float64)
     own = np.arange(dist.rank, len(groups), dist.world_size)
     model.eval()
-    for batch in micro_batches(corpus, groups.take(own), MICRO_BATCH_TOKENS[dist.device.type]):
+    for batch in micro_batches(corpus.encode_all(groups.take(own)), MICRO_BATCH_TOKENS[dist.device.type]):
         placed = batch.to(dist.device)
-        scores = model(placed.ids_BT, placed.last_B).view(-1, batch.candidates)
+        scores = model(placed).view(-1, batch.candidates)
         out[torch.from_numpy(own[batch.order])] = margins(scores)[:, 0].double().cpu()
     model.train()
     if dist.world_size > 1:

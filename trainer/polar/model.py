@@ -1,11 +1,10 @@
 """A decoder of the InternLM2 / Llama family with a linear head on the reward token (paper section 4.1).
 
 RMSNorm in fp32, rotary embedding in half-rotation form, SwiGLU, grouped-query attention, no biases, no tied weights, no
-language-model head. Names are those of the Llama layout. Shapes: B sequences, T tokens, P positions, D hidden size,
-H heads, K key/value heads, E head size.
+language-model head. Names are those of the Llama layout. Shapes: N tokens of a packed stream (`packing.py`), R reward
+tokens, D hidden size, H heads, K key/value heads, E head size.
 
-Sequences are padded on the right. Attention is causal, so no real token ever attends to padding and no mask is needed.
-Only the positions asked for are computed in the last layer: scores need the reward token alone.
+In the last layer only the reward tokens pay for queries and feed-forward: scores need them alone.
 """
 
 import math
@@ -15,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from polar.attention import Layout, attend
 from polar.config import Architecture
+from polar.packing import Packed
 
 NORM_EPS = 1e-5
 EMBEDDING_STD = 0.02
@@ -32,11 +33,20 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x.float(), (x.shape[-1],), self.weight.float(), NORM_EPS).to(x.dtype)
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What every layer needs to know of the tokens: rotary cosines and sines [N, 1, E], and how they attend."""
+
+    rope: tuple[Tensor, Tensor]
+    rewards: Tensor
+    layout: Layout
+
+
 def rotary(positions: Tensor, head_size: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [*positions.shape, head_size] of the rotary embedding."""
+    """Cosines and sines [N, 1, head_size] of the rotary embedding at the positions [N]."""
     frequencies = theta ** (-torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32) / head_size)
-    angles = positions[..., None].float() * frequencies
-    angles = torch.cat([angles, angles], dim=-1)
+    angles = positions[:, None].float() * frequencies
+    angles = torch.cat([angles, angles], dim=-1)[:, None]
     return angles.cos(), angles.sin()
 
 
@@ -47,7 +57,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Causal grouped-query attention."""
+    """Grouped-query attention over packed groups."""
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
@@ -58,23 +68,15 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(arch.hidden_size, kv_size, bias=False)
         self.o_proj = nn.Linear(arch.hidden_size, arch.hidden_size, bias=False)
 
-    def forward(self, x_BTD: Tensor, rope: tuple[Tensor, Tensor], at: Tensor | None) -> Tensor:
-        """Attention output at all positions [B, T, D], or at the positions `at` [B, P] only: [B, P, D]."""
-        B, T, D = x_BTD.shape
-        cos, sin = rope
-        k = rotate(self.k_proj(x_BTD).view(B, T, self.kv_heads, self.head_size).transpose(1, 2), cos, sin)
-        v = self.v_proj(x_BTD).view(B, T, self.kv_heads, self.head_size).transpose(1, 2)
-        asked = x_BTD if at is None else take(x_BTD, at)
-        q = self.q_proj(asked).view(B, -1, self.heads, self.head_size).transpose(1, 2)
-        if at is None:
-            q, mask = rotate(q, cos, sin), None
-        else:
-            q = rotate(q, cos[at][:, None], sin[at][:, None])
-            mask = (torch.arange(T, device=at.device) <= at[..., None])[:, None]
-        repeats = self.heads // self.kv_heads
-        k, v = (t.repeat_interleave(repeats, dim=1) if repeats > 1 else t for t in (k, v))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
-        projected: Tensor = self.o_proj(out.transpose(1, 2).reshape(B, -1, D))
+    def forward(self, x_ND: Tensor, stream: Stream, final: bool) -> Tensor:
+        """Attention output of all tokens [N, D], or of the reward tokens only [R, D]."""
+        asked = x_ND[stream.rewards] if final else x_ND
+        q, k, v = (project(part).view(len(part), -1, self.head_size) for project, part in
+                   ((self.q_proj, asked), (self.k_proj, x_ND), (self.v_proj, x_ND)))
+        rope = stream.rope
+        q_rope = (rope[0][stream.rewards], rope[1][stream.rewards]) if final else rope
+        out = attend(rotate(q, *q_rope), rotate(k, *rope), v, stream.layout, final=final)
+        projected: Tensor = self.o_proj(out.flatten(1))
         return projected
 
 
@@ -103,9 +105,10 @@ class Layer(nn.Module):
         self.input_layernorm = RMSNorm(arch.hidden_size)
         self.post_attention_layernorm = RMSNorm(arch.hidden_size)
 
-    def forward(self, x_BTD: Tensor, rope: tuple[Tensor, Tensor], at: Tensor | None = None) -> Tensor:
-        attended = self.self_attn(self.input_layernorm(x_BTD), rope, at)
-        x = (x_BTD if at is None else take(x_BTD, at)) + F.dropout(attended, self.dropout, self.training)
+    def forward(self, x_ND: Tensor, stream: Stream, final: bool = False) -> Tensor:
+        """The residual stream after this layer [N, D]; in the final layer at the reward tokens only [R, D]."""
+        attended = self.self_attn(self.input_layernorm(x_ND), stream, final)
+        x = (x_ND[stream.rewards] if final else x_ND) + F.dropout(attended, self.dropout, self.training)
         return x + F.dropout(self.mlp(self.post_attention_layernorm(x)), self.dropout, self.training)
 
 
@@ -119,23 +122,27 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Layer(arch, dropout) for _ in range(arch.num_layers))
         self.norm = RMSNorm(arch.hidden_size)
 
-    def forward(self, ids_BT: Tensor, at_BP: Tensor | None = None) -> Tensor:
-        """Final hidden states at the given positions [B, P, D], or at all of them [B, T, D]."""
-        x = self.residual(ids_BT, len(self.layers) - 1)
-        normed: Tensor = self.norm(self.layers[-1](x, self._rope(ids_BT), at_BP))
+    def forward(self, packed: Packed) -> Tensor:
+        """Final hidden states at the reward tokens [R, D]."""
+        stream = self.stream(packed)
+        x = self._residual(packed, stream, len(self.layers) - 1)
+        normed: Tensor = self.norm(self.layers[-1](x, stream, final=True))
         return normed
 
-    def residual(self, ids_BT: Tensor, depth: int) -> Tensor:
-        """The residual stream after the first `depth` layers [B, T, D]."""
-        x = F.dropout(self.embed_tokens(ids_BT), self.dropout, self.training)
-        rope = self._rope(ids_BT)
+    def residual(self, packed: Packed, depth: int) -> Tensor:
+        """The residual stream after the first `depth` layers [N, D]."""
+        return self._residual(packed, self.stream(packed), depth)
+
+    def _residual(self, packed: Packed, stream: Stream, depth: int) -> Tensor:
+        x = F.dropout(self.embed_tokens(packed.ids), self.dropout, self.training)
         for layer in list(self.layers)[:depth]:
-            x = layer(x, rope)
+            x = layer(x, stream)
         return x
 
-    def _rope(self, ids_BT: Tensor) -> tuple[Tensor, Tensor]:
-        positions = torch.arange(ids_BT.shape[1], device=ids_BT.device)
-        return rotary(positions, self.arch.head_size(), self.arch.rope_theta)
+    def stream(self, packed: Packed) -> Stream:
+        """What the layers need to know of a batch."""
+        rope = rotary(packed.position, self.arch.head_size(), self.arch.rope_theta)
+        return Stream(rope=rope, rewards=packed.rewards, layout=packed.layout)
 
 
 class RewardModel(nn.Module):
@@ -146,9 +153,9 @@ class RewardModel(nn.Module):
         self.model = Decoder(arch, vocab_size, dropout)
         self.v_head = nn.Linear(arch.hidden_size, 1, bias=False)
 
-    def forward(self, ids_BT: Tensor, last_B: Tensor) -> Tensor:
-        """Scores [B], fp32; `last_B` is the position of each sequence's reward token."""
-        scores: Tensor = self.v_head(self.model(ids_BT, last_B[:, None]))[:, 0, 0]
+    def forward(self, packed: Packed) -> Tensor:
+        """Scores [groups * candidates], fp32, group after group."""
+        scores: Tensor = self.v_head(self.model(packed))[:, 0]
         return scores.float()
 
 
@@ -184,8 +191,3 @@ def size_of(model: RewardModel) -> ModelSize:
     """Count the parameters."""
     total = sum(p.numel() for p in model.parameters())
     return ModelSize(total, total - model.model.embed_tokens.weight.numel())
-
-
-def take(x_BTD: Tensor, at_BP: Tensor) -> Tensor:
-    """Rows of x at the given positions: [B, P, D]."""
-    return x_BTD.gather(1, at_BP[..., None].expand(-1, -1, x_BTD.shape[-1]))

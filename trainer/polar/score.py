@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from polar import checkpoint
-from polar.batches import MicroBatch, collate
 from polar.encode import Limits, Piece, Wrapper, encode_group
 from polar.errors import CheckpointError, ConfigError, DataError, PolarError
 from polar.model import RewardModel, build
+from polar.packing import pack
 from polar.rows import Problems, Row, parse_lines
 from polar.state import architecture_of, load_weights
 from polar.texts import WRAPPERS, read_text_field
@@ -46,14 +46,13 @@ class Scorer:
         """One score per candidate; every candidate is scored as if it were alone."""
         prompt_ids, reference_ids, *candidate_ids = self._encoder.encode([prompt, reference, *candidates])
         first = Piece(prompt=prompt_ids, response=reference_ids, wrapper=wrapper)
-        groups = [
+        group = [
             encode_group(
                 first, [Piece(prompt=prompt_ids, response=ids, wrapper=wrapper)], self._encoder.ids, self.limits
-            )
+            )[0]
             for ids in candidate_ids
         ]
-        batch: MicroBatch = collate(groups, np.arange(len(groups)), self._encoder.ids.pad).to(self._device)
-        scores: list[float] = self._model(batch.ids_BT, batch.last_B).tolist()
+        scores: list[float] = self._model(pack([group], np.arange(1)).to(self._device)).tolist()
         return scores
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch.optim import AdamW
 
-from polar.batches import Corpus, micro_batches
+from polar.batches import Corpus
 from polar.config import Optimizer
 from polar.data import Source
 from polar.distributed import Dist
@@ -14,6 +14,7 @@ from polar.errors import NonFiniteLossError
 from polar.loss import group_losses, ranked_right
 from polar.model import RewardModel
 from polar.optim import clip_gradients, set_learning_rate
+from polar.packing import micro_batches
 from polar.pairs import Groups
 from polar.parallel import parallel, synchronised
 
@@ -72,11 +73,11 @@ class Stepper:
         """This rank's part of the mean gradient; returns losses and accuracies by group, and the tokens computed."""
         losses, right = np.zeros(len(own)), np.zeros(len(own))
         computed = 0
-        batches = list(micro_batches(self.corpus, own, MICRO_BATCH_TOKENS[self.dist.device.type]))
+        batches = list(micro_batches(self.corpus.encode_all(own), MICRO_BATCH_TOKENS[self.dist.device.type]))
         for number, batch in enumerate(batches, start=1):
             placed = batch.to(self.dist.device)
             with synchronised(self.net, last=number == len(batches)):
-                scores = self.net(placed.ids_BT, placed.last_B).view(-1, batch.candidates)
+                scores = self.net(placed).view(-1, batch.candidates)
                 per_group = group_losses(scores)
                 (per_group.sum() * (self.dist.world_size / total)).backward()  # type: ignore[no-untyped-call]
             losses[batch.order] = per_group.detach().double().cpu().numpy()

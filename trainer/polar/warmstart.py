@@ -30,6 +30,7 @@ from polar.encode import Ids
 from polar.errors import NonFiniteLossError
 from polar.model import NORM_EPS, RewardModel
 from polar.optim import adamw, clip_gradients, set_learning_rate
+from polar.packing import Packed, micro_batches
 from polar.parallel import parallel, synchronised
 from polar.sampling import EpochOrder, Index
 from polar.schedule import learning_rate
@@ -51,14 +52,14 @@ class PolicyClassifier(nn.Module):
         self.depth, self.embed_tokens = depth, decoder.embed_tokens
         self.layers, self.heads = nn.ModuleList(list(decoder.layers)[:depth]), nn.ModuleList(heads)
 
-    def forward(self, ids_BT: Tensor, labels_BTK: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, packed: Packed, labels_NK: Tensor) -> tuple[Tensor, Tensor]:
         """Cross-entropy summed over the labelled tokens, per head [K], and the number told right, per head [K]."""
-        residual = self._decoder[0].residual(ids_BT, self.depth)
+        residual = self._decoder[0].residual(packed, self.depth)
         hidden = F.rms_norm(residual.float(), (residual.shape[-1],), eps=NORM_EPS)
         losses, right = [], []
-        for head, labels_BT in zip(self.heads, labels_BTK.unbind(dim=-1), strict=True):
-            labelled = labels_BT != IGNORED
-            logits, labels = head(hidden[labelled]), labels_BT[labelled]
+        for head, labels_N in zip(self.heads, labels_NK.unbind(dim=-1), strict=True):
+            labelled = labels_N != IGNORED
+            logits, labels = head(hidden[labelled]), labels_N[labelled]
             losses.append(F.cross_entropy(logits, labels, reduction="sum"))
             right.append((logits.argmax(dim=-1) == labels).sum())
         return torch.stack(losses), torch.stack(right)
@@ -123,9 +124,9 @@ class WarmStart:
         weights = torch.tensor(self._dist.world_size / counts, device=self._dist.device, dtype=torch.float32)
         sums = {"loss": 0.0, "right": 0.0}
         batches = list(self._batches(sequences[self._dist.rank :: self._dist.world_size]))
-        for number, (ids, labels) in enumerate(batches, start=1):
+        for number, (packed, labels) in enumerate(batches, start=1):
             with synchronised(net, last=number == len(batches)):
-                losses, right = net(ids.to(self._dist.device), labels.to(self._dist.device))
+                losses, right = net(packed.to(self._dist.device), labels.to(self._dist.device))
                 (losses @ weights).backward()
             sums["loss"] += float(losses[0].detach())
             sums["right"] += float(right[0])
@@ -158,19 +159,10 @@ class WarmStart:
         labels[len(ids) - 1 - lengths[1] :, 1] = self._label[first]
         return Labelled(ids[: separator + 1], labels[: separator + 1, :1]) if single else Labelled(ids, labels)
 
-    def _batches(self, sequences: list[Labelled]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Padded token ids and labels, sorted by length, in batches of limited size."""
-        left = sorted(sequences, key=lambda s: -len(s.ids))
-        most = MICRO_BATCH_TOKENS[self._dist.device.type]
-        while left:
-            width = len(left[0].ids)
-            chosen, left = left[: max(1, most // width)], left[max(1, most // width) :]
-            ids = torch.full((len(chosen), width), self._corpus.ids.pad, dtype=torch.int64)
-            labels = torch.full((len(chosen), width, chosen[0].labels.shape[1]), IGNORED, dtype=torch.int64)
-            for place, sequence in enumerate(chosen):
-                ids[place, : len(sequence.ids)] = torch.from_numpy(sequence.ids)
-                labels[place, : len(sequence.ids)] = torch.from_numpy(sequence.labels)
-            yield ids, labels
+    def _batches(self, sequences: list[Labelled]) -> Iterator[tuple[Packed, Tensor]]:
+        """Packed sequences and the labels of their tokens [N, K], in batches of limited size."""
+        for packed in micro_batches([[s.ids] for s in sequences], MICRO_BATCH_TOKENS[self._dist.device.type]):
+            yield packed, torch.from_numpy(np.concatenate([sequences[i].labels for i in packed.order]))
 
     def _head(self) -> nn.Linear:
         head = nn.Linear(self._model.v_head.in_features, self._classes, bias=False)

@@ -1,8 +1,7 @@
-import numpy as np
 import pytest
 from pools import all_rows, pool
 
-from polar.batches import Corpus, micro_batches, trajectory_corpus
+from polar.batches import Corpus, trajectory_corpus
 from polar.encode import Limits
 from polar.tokenizer import TextEncoder, train_tokenizer
 from polar.trajectory_pairs import Draw, TrajectoryPairs
@@ -22,23 +21,6 @@ def corpus(encoder: TextEncoder, max_length: int = 200, most: int = 20) -> Corpu
 def groups(count: int = 30, pairing: str = "samePrompt"):  # type: ignore[no-untyped-def]
     draw = Draw(pairing=pairing, negatives=2, seed=1)  # type: ignore[arg-type]
     return TrajectoryPairs(DATA, all_rows(DATA), draw, "training").groups(0, count)
-
-
-def test_every_sequence_is_in_one_micro_batch_and_ends_in_the_reward_token(encoder: TextEncoder) -> None:
-    made, batch_groups = corpus(encoder), groups()
-    places: list[int] = []
-    for batch in micro_batches(made, batch_groups, most_tokens=200):
-        rows = batch.ids_BT.shape[0]
-        assert rows == 3 * len(batch.order)
-        assert batch.ids_BT.numel() <= 200 or len(batch.order) == 1
-        assert (batch.ids_BT[np.arange(rows), batch.last_B] == encoder.ids.reward).all()
-        for sequence, (place, column) in zip(
-            batch.ids_BT, [(p, c) for p in batch.order for c in range(3)], strict=True
-        ):
-            want = made.encode(batch_groups, int(place))[column].tolist()
-            assert sequence.tolist() == want + [encoder.ids.pad] * (len(sequence) - len(want))
-        places += batch.order.tolist()
-    assert sorted(places) == list(range(30))
 
 
 @pytest.mark.parametrize("pairing", ["samePrompt", "crossPrompt"])

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from dense import dense_score
 from pools import all_rows, pool
 
 from polar.batches import trajectory_corpus
@@ -64,7 +65,7 @@ def test_margins_are_the_scores_of_each_pair_whatever_the_batching() -> None:
     model.eval()
     for place in range(12):
         scores = [
-            model(torch.from_numpy(s).long()[None], torch.tensor([len(s) - 1])).item()
+            dense_score(model, torch.from_numpy(s).long()).item()
             for s in CORPUS.encode(groups, place)
         ]
         assert got[place] == pytest.approx(scores[0] - scores[1], abs=1e-5)

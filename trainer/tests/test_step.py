@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from dense import dense_score
 from pools import all_rows, pool
 
 from polar import step as step_module
@@ -14,6 +15,7 @@ from polar.errors import CheckpointError
 from polar.loss import group_losses
 from polar.model import RewardModel, build
 from polar.optim import adamw, load_state, state_tensors
+from polar.packing import packed_length
 from polar.step import BadGroups, Stepper
 from polar.tokenizer import train_tokenizer
 from polar.trajectory_pairs import Draw, TrajectoryPairs
@@ -56,12 +58,10 @@ def test_loss_and_token_counts_are_those_of_the_batch() -> None:
     net, groups = model(), SOURCE.groups(0, 12)
     sequences = [CORPUS.encode(groups, place) for place in range(12)]
     with torch.no_grad():
-        scores = [
-            [net(torch.from_numpy(s).long()[None], torch.tensor([len(s) - 1])).item() for s in g] for g in sequences
-        ]
+        scores = [[dense_score(net, torch.from_numpy(s).long()).item() for s in g] for g in sequences]
     result = stepper(net).step(groups, 0.01)
     assert result.loss == pytest.approx(group_losses(torch.tensor(scores)).mean().item(), abs=1e-5)
-    assert result.computed_tokens == sum(len(s) for g in sequences for s in g)
+    assert result.computed_tokens == sum(packed_length(g) for g in sequences)
     assert result.tokens == CORPUS.count_tokens(groups).sum()
 
 
