@@ -1,0 +1,155 @@
+"""Weights to start from: an own checkpoint (manifest.json) or a Hugging Face folder (config.json).
+
+Everything that can be wrong is found before the first tensor is read. Tensors come one at a time, in the type they are
+stored in, backed by the mapped file: putting them into a model makes no second copy of the model in memory.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polar import checkpoint
+from polar.config import Architecture
+from polar.config_reader import read_object
+from polar.errors import CheckpointError, ConfigError
+from polar.hf_config import HfModel, read_hf_config
+from polar.layouts import HEAD, Entry, entries, own_shapes, split, stored_shape
+from polar.manifest import CONFIG, MANIFEST, STATE, TOKENIZER
+from polar.tensor_files import DTYPES, StoredTensor, find_tensors
+
+UNUSED = ("output.weight", "lm_head.weight")  # language-model heads
+UNUSED_SUFFIX = ".rotary_emb.inv_freq"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """A model on storage. `max_length` is the longest sequence for which the rotary embedding is the trainer's (None:
+    any). `manifest_sha256`, `run_config` and `step` are None for a Hugging Face folder."""
+
+    where: str
+    architecture: Architecture
+    vocab_size: int
+    tokenizer_json: str
+    manifest_sha256: str | None
+    max_length: int | None
+    run_config: dict[str, Any] | None
+    step: int | None
+    read: Callable[[], Iterator[tuple[str, Tensor]]]
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Name (as in `model.py`) and tensor, one at a time, in the model's order. Copy them, do not keep them.
+
+        A folder without a reward head gives a zero head, as the official code starts one.
+        """
+        return self.read()
+
+    def check_length(self, max_length: int) -> None:
+        """CheckpointError when sequences of this length need another rotary embedding than the trainer's."""
+        if self.max_length is not None and max_length > self.max_length:
+            raise CheckpointError(
+                f"{self.where}: rope_scaling is dynamic: expected data.maxLength of at most {self.max_length} "
+                f"(max_position_embeddings), got {max_length}"
+            )
+
+
+def open_weights(path: Path, manifest_sha256: str | None = None) -> Weights:
+    """Opens and checks an own checkpoint or a Hugging Face folder.
+
+    `manifest_sha256` pins a checkpoint. Raises CheckpointError naming the file, tensor or key, what was expected and
+    what was got.
+    """
+    path = Path(path)
+    if (path / MANIFEST).exists():
+        return _own(path, manifest_sha256)
+    if not (path / CONFIG).exists():
+        raise CheckpointError(f"{path}: expected a checkpoint ({MANIFEST}) or a Hugging Face folder ({CONFIG})")
+    if manifest_sha256 is not None:
+        raise CheckpointError(f"{path / MANIFEST}: expected SHA-256 {manifest_sha256}, found no such file")
+    return _hugging_face(path)
+
+
+def read_dimensions(state: dict[str, Any], path: Path) -> tuple[Architecture, int]:
+    """Dimensions and vocabulary size in a checkpoint's state. CheckpointError when it does not say."""
+    saved = state.get("model")
+    if not isinstance(saved, dict) or not isinstance(saved.get("vocabSize"), int):
+        raise CheckpointError(f"{path / STATE}: model: expected the dimensions of a model")
+    dimensions = {key: value for key, value in saved.items() if key != "vocabSize"}
+    try:
+        return read_object(Architecture, dimensions, "model"), saved["vocabSize"]
+    except ConfigError as error:
+        raise CheckpointError(f"{path / STATE}: {error}") from error
+
+
+def _own(path: Path, manifest_sha256: str | None) -> Weights:
+    loaded = checkpoint.load(path, manifest_sha256, model_only=True)
+    arch, vocab_size = read_dimensions(loaded.state, path)
+    shapes = own_shapes(arch, vocab_size)
+    _same_names(path, set(loaded.model), set(shapes))
+    for name, shape in shapes.items():
+        got = loaded.model[name]
+        _fits(f"{path}: {name}", shape, (tuple(got.shape), got.dtype in DTYPES.values(), str(got.dtype)))
+    return Weights(
+        where=str(path), architecture=arch, vocab_size=vocab_size, tokenizer_json=loaded.tokenizer_json,
+        manifest_sha256=loaded.info.manifest_sha256, max_length=None, run_config=loaded.config, step=loaded.info.step,
+        read=lambda: ((name, loaded.model[name]) for name in shapes),
+    )  # fmt: skip
+
+
+def _hugging_face(path: Path) -> Weights:
+    model = read_hf_config(path / CONFIG)
+    shapes = own_shapes(model.architecture, model.vocab_size)
+    plan = {entry.stored: entry for entry in entries(model.layout, list(shapes), model.head)}
+    stored = find_tensors(path)
+    ignored = {name for name in stored if name in UNUSED or name.endswith(UNUSED_SUFFIX)}
+    _same_names(path, set(stored) - ignored, set(plan))
+    for name, entry in plan.items():
+        tensor = stored[name]
+        got = (tensor.shape, tensor.dtype is not None, tensor.dtype_name)
+        _fits(f"{tensor.file}: {name}", stored_shape(entry, shapes), got)
+    return Weights(
+        where=str(path), architecture=model.architecture, vocab_size=model.vocab_size,
+        tokenizer_json=_tokenizer(path / TOKENIZER), manifest_sha256=None, max_length=model.max_length,
+        run_config=None, step=None, read=lambda: _read(model, plan, stored),
+    )  # fmt: skip
+
+
+def _read(model: HfModel, plan: dict[str, Entry], stored: dict[str, StoredTensor]) -> Iterator[tuple[str, Tensor]]:
+    for name, entry in plan.items():
+        if len(entry.own) == 1:
+            yield entry.own[0], stored[name].read()
+        else:
+            yield from zip(entry.own, split(stored[name].read(), model.architecture), strict=True)
+    if model.head is None:
+        yield HEAD, torch.zeros(1, model.architecture.hidden_size)
+
+
+def _same_names(path: Path, got: set[str], wanted: set[str]) -> None:
+    missing, extra = sorted(wanted - got), sorted(got - wanted)
+    if missing:
+        raise CheckpointError(f"{path}: {missing[0]}: expected this tensor, got none ({len(missing)} are missing)")
+    if extra:
+        raise CheckpointError(f"{path}: {extra[0]}: expected no such tensor ({len(extra)} are too many)")
+
+
+def _fits(what: str, shape: tuple[int, ...], got: tuple[tuple[int, ...], bool, str]) -> None:
+    got_shape, known_dtype, dtype_name = got
+    if got_shape != shape:
+        raise CheckpointError(f"{what}: expected shape {list(shape)}, got {list(got_shape)}")
+    if not known_dtype:
+        raise CheckpointError(f"{what}: expected float32, float16 or bfloat16, got {dtype_name}")
+
+
+def _tokenizer(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: missing. A tokenizer.model alone is not read: write the folder again with the tokenizer's "
+            "save_pretrained(), which adds tokenizer.json"
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
