@@ -3,66 +3,168 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tokenizers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from polar.encode import REWARD, SEPARATOR, Ids, SpecialIds
+from polar.encode import (
+    REWARD,
+    SEPARATOR,
+    EncodedRow,
+    Ids,
+    Limits,
+    SpecialIds,
+    Text,
+    cut_prompt,
+    cut_response,
+    join,
+    literal_pattern,
+    response_cost,
+    room,
+    sequence,
+    strip_literals,
+)
 from polar.errors import CheckpointError, ConfigError
 
 PAD = "<pad>"
 BOS = "<s>"
 CHUNK = 1024
+Item = TypeVar("Item")
 CHARACTERS_PER_TOKEN = 8  # generous: English is near 4
 WORD_END = re.compile(r"\w(?=\s)")
 PAD_NAMES = (PAD, "</s>", "<|endoftext|>", "<unk>")
 BOS_NAMES = (BOS, "<|begin_of_text|>", "<|startoftext|>", "[CLS]")
+BEGINNINGS = ("a", " a", "\na", "\n", "  ", "1", ".", "\u00e9", "\u65e5")
 
 
 class TextEncoder:
-    """Texts to token ids. Special tokens written in a text stay text: `encode` never gives a reserved id."""
+    """Texts to token sequences, by the official text-level encoding (see encode.py).
+
+    Special tokens written in a text are taken out of it, so that no text can bring in a separator or a reward token.
+    """
 
     def __init__(self, tokenizer: Tokenizer, source: str) -> None:
         self._tokenizer = tokenizer
-        self._tokenizer.encode_special_tokens = True
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
         self.vocab_size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)  # ids may have gaps
-        joiner = np.array(tokenizer.encode("\n", add_special_tokens=False).ids, dtype=np.int32)
+        separator, reward = _find_both(tokenizer, source)
         self.ids = SpecialIds(
             bos=_find(tokenizer, BOS_NAMES, source),
             pad=_find(tokenizer, PAD_NAMES, source),
-            separator=_find(tokenizer, (SEPARATOR,), source),
-            reward=_find(tokenizer, (REWARD,), source),
-            joiner=joiner,
+            separator=separator,
+            reward=reward,
+            joiner=self._tokens(["\n"])[0],
         )
-        self._reserved = np.array([self.ids.bos, self.ids.pad, self.ids.separator, self.ids.reward], dtype=np.int32)
+        _add_bos(tokenizer, self.ids.bos)
+        self._cuttable = tokenizer.pre_tokenizer is not None  # else a token may span what follows a word
+        special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
+        self._literal = literal_pattern([SEPARATOR, REWARD, *special])
+        self._reach = max(len(name) for name in [SEPARATOR, REWARD, *special]) - 1
+        pairs = zip(self._tokens(BEGINNINGS), self._behind(BEGINNINGS), strict=True)
+        self._same_behind = all(np.array_equal(first, second) for first, second in pairs)
+        self._plain = Tokenizer.from_str(tokenizer.to_str())
+        self._plain.encode_special_tokens = True
+        self._reserved = np.array([self.ids.bos, self.ids.pad, separator, reward], dtype=np.int32)
 
     def encode(self, texts: Iterable[str], enough: int | None = None) -> Iterator[Ids]:
-        """Token ids of each text, no BOS, int32. Reserved ids that a text still produces are dropped.
+        """For callers that have not moved to encode_rows yet: token ids of each text, literal special tokens as text.
 
-        Of a text that gives more than `enough` tokens, only the first `enough` or more are returned: its rest need not
-        be tokenised.
+        Of a text that gives more than `enough` tokens, only the first `enough` or more are returned.
         """
         for chunk in _chunks(texts):
-            heads = chunk if enough is None else [head(text, enough * CHARACTERS_PER_TOKEN) for text in chunk]
-            for text, part, ids in zip(chunk, heads, self._batch(heads), strict=True):
-                short = enough is not None and len(part) < len(text) and len(ids) < enough
-                yield self._batch([text])[0] if short else ids
+            for ids in self._tokens(chunk, enough, self._plain):
+                yield ids[~np.isin(ids, self._reserved)]
 
-    def _batch(self, texts: list[str]) -> list[Ids]:
-        found = []
-        for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False):
-            ids = np.array(encoding.ids, dtype=np.int32)
-            reserved = np.isin(ids, self._reserved)
-            found.append(ids[~reserved] if reserved.any() else ids)
-        return found
+    def encode_rows(self, texts: Iterable[Text], limits: Limits) -> Iterator[EncodedRow]:
+        """The tokens of each text alone, prompts whole, responses cut to max_response_length. Batched."""
+        for chunk in _chunks(texts):
+            prompts = dict.fromkeys(text.prompt for text in chunk)
+            prompt_ids = dict(zip(prompts, self._tokens([*prompts]), strict=True))
+            whole = dict(zip(prompts, self._texts([*prompt_ids.values()]), strict=True))
+            kept, costs = self._responses([text.response for text in chunk], limits)
+            joined = self._joined(chunk, [whole[text.prompt] for text in chunk], kept, limits)
+            first, second = self._both(joined)
+            for row, text in enumerate(chunk):
+                cost = len(prompt_ids[text.prompt]) + 1
+                yield EncodedRow(first[row], second[row], prompt_cost=cost, response_cost=costs[row])
+
+    def encode_group(self, reference: Text | None, candidates: Sequence[Text], limits: Limits) -> list[Ids]:
+        """Sequences of one reference with each candidate, cut as far as needed (official tokenize_ref).
+
+        The candidates may answer another prompt than the reference. Without a reference (the ablation) a sequence is
+        BOS {prompt}{j}{candidate} REWARD. Returns one int32 array per candidate, the reward token last, none longer
+        than max_length as long as the responses leave room for a prompt.
+        """
+        group = [*candidates] if reference is None else [reference, *candidates]
+        prompts = self._tokens([text.prompt for text in group])
+        kept, costs = self._responses([text.response for text in group], limits)
+        first_cost, candidate_costs = (None, costs) if reference is None else (costs[0], costs[1:])
+        left = int(room(first_cost, np.array(candidate_costs), limits))
+        while True:
+            cut = self._texts([cut_prompt(prompt, left) for prompt in prompts])
+            sequences = self._sequences(self._joined(group, cut, kept, limits), reference is not None)
+            excess = max(len(found) for found in sequences) - limits.max_length
+            if excess <= 0 or left == 0:
+                return sequences
+            left = max(0, left - (excess + 1) // 2)  # tokenised again, a text can be longer than its parts
 
     def to_json(self) -> str:
-        """The content of tokenizer.json."""
+        """The content of tokenizer.json. Whoever tokenises with it gets the BOS in front."""
         return str(self._tokenizer.to_str())
+
+    def _sequences(self, joined: list[str], referenced: bool) -> list[Ids]:
+        if not referenced:
+            return [sequence(None, ids, self.ids) for ids in self._tokens(joined)]
+        first = self._tokens(joined[:1])[0]
+        return [sequence(first, ids, self.ids) for ids in self._behind(joined[1:])]
+
+    def _joined(self, texts: Sequence[Text], prompts: list[str], responses: list[str], limits: Limits) -> list[str]:
+        """Prompts and responses joined. A name of a special token that only the joint makes is taken out as well."""
+        found = []
+        for text, prompt, response in zip(texts, prompts, responses, strict=True):
+            joined = join(prompt, response, text.wrapper, limits)
+            border = len(joined) - len(response)
+            around = joined[max(0, border - self._reach - 1) : border + self._reach]
+            found.append(strip_literals(joined, self._literal) if self._literal.search(around) else joined)
+        return found
+
+    def _responses(self, responses: list[str], limits: Limits) -> tuple[list[str], list[int]]:
+        """Each response at its final length as text, and its cost."""
+        enough = limits.max_response_length if limits.cut_side == "right" and self._cuttable else None
+        tokens = self._tokens(responses, enough)
+        kept = self._texts([cut_response(ids, limits) for ids in tokens])
+        return kept, [response_cost(len(ids), limits) for ids in tokens]
+
+    def _texts(self, tokens: list[Ids]) -> list[str]:
+        """The official way back: decoded without special tokens."""
+        decoded = self._tokenizer.decode_batch([ids.tolist() for ids in tokens], skip_special_tokens=True)
+        return [strip_literals(text, self._literal) for text in decoded]
+
+    def _both(self, texts: Sequence[str]) -> tuple[list[Ids], list[Ids]]:
+        """The tokens of texts at the beginning and behind a separator."""
+        first = self._tokens(texts)
+        return first, first if self._same_behind else self._behind(texts)
+
+    def _behind(self, texts: Sequence[str]) -> list[Ids]:
+        return [ids[1:] for ids in self._tokens([SEPARATOR + text for text in texts])]
+
+    def _tokens(
+        self, texts: Sequence[str], enough: int | None = None, tokenizer: Tokenizer | None = None
+    ) -> list[Ids]:
+        """Token ids without BOS. Of a text that gives more than `enough`, only the first `enough` or more are found."""
+        heads = [*texts] if enough is None else [head(text, enough * CHARACTERS_PER_TOKEN) for text in texts]
+        found = []
+        tokenizer = tokenizer or self._tokenizer
+        encodings = tokenizer.encode_batch_fast(heads, add_special_tokens=False)
+        for text, part, encoding in zip(texts, heads, encodings, strict=True):
+            ids = encoding.ids
+            if enough is not None and len(part) < len(text) and len(ids) < enough:
+                ids = tokenizer.encode(text, add_special_tokens=False).ids
+            found.append(np.array(ids, dtype=np.int32))
+        return found
 
 
 def head(text: str, characters: int) -> str:
@@ -114,6 +216,25 @@ def _parse(text: str, source: str, error_type: type[ConfigError] | type[Checkpoi
         raise error_type(str(error)) from error
 
 
+def _find_both(tokenizer: Tokenizer, source: str) -> tuple[int, int]:
+    """The separator and the reward token. The error names both, with what there is."""
+    separator, reward = tokenizer.token_to_id(SEPARATOR), tokenizer.token_to_id(REWARD)
+    if separator is None or reward is None:
+        found = "neither" if separator == reward else f"only {SEPARATOR if reward is None else REWARD}"
+        raise ValueError(f"{source}: expected the special tokens {SEPARATOR} and {REWARD}, found {found}")
+    return separator, reward
+
+
+def _add_bos(tokenizer: Tokenizer, bos: int) -> None:
+    """Makes a tokenizer that adds no special tokens add the BOS, as POLAR's does: servers tokenise with its file."""
+    if tokenizer.encode("").ids:
+        return
+    name = tokenizer.id_to_token(bos)
+    template = processors.TemplateProcessing(single=f"{name} $A", pair=f"{name} $A $B", special_tokens=[(name, bos)])
+    present = tokenizer.post_processor
+    tokenizer.post_processor = template if present is None else processors.Sequence([present, template])
+
+
 def _find(tokenizer: Tokenizer, names: Sequence[str], source: str) -> int:
     for name in names:
         found = tokenizer.token_to_id(name)
@@ -122,8 +243,8 @@ def _find(tokenizer: Tokenizer, names: Sequence[str], source: str) -> int:
     raise ValueError(f"{source}: expected the special token {' or '.join(names)}, found none")
 
 
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
+def _chunks(texts: Iterable[Item]) -> Iterator[list[Item]]:
+    chunk: list[Item] = []
     for text in texts:
         chunk.append(text)
         if len(chunk) == CHUNK:
