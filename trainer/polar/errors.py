@@ -54,6 +54,20 @@ class OutOfMemoryError(PolarError):
     reason = "OutOfMemory"
 
 
+class HungError(PolarError):
+    """A rank made no progress for longer than the hang timeout; the message names it. Its stacks are in the log."""
+
+    exit_code = 16
+    reason = "Hung"
+
+
+class ReplicasDifferError(PolarError):
+    """Ranks that train the same weights no longer have the same: a device or its memory is faulty."""
+
+    exit_code = 17
+    reason = "ReplicasDiffer"
+
+
 class Interrupted(PolarError):
     """SIGTERM or a saveAndStop command: a checkpoint was saved and training stopped before its last step."""
 

@@ -8,6 +8,8 @@ export const EXIT_CODES = {
   NonFiniteLoss: 13,
   StorageFull: 14,
   OutOfMemory: 15,
+  Hung: 16,
+  ReplicasDiffer: 17,
   Interrupted: 20,
 } as const;
 
@@ -24,6 +26,8 @@ export const RESTART_AFTER: Readonly<Record<FailureReason, RestartPolicy>> = {
   NonFiniteLoss: 'never',
   StorageFull: 'never',
   OutOfMemory: 'charged',
+  Hung: 'charged',
+  ReplicasDiffer: 'charged',
   Interrupted: 'free',
   Disrupted: 'free',
 };
@@ -33,8 +37,8 @@ export const FAILURE_RULES: readonly { readonly reasons: readonly FailureReason[
   { reasons: ['ConfigInvalid', 'DataInvalid', 'CheckpointInvalid'] },
   { reasons: ['NonFiniteLoss'] },
   { reasons: ['StorageFull'] },
-  { reasons: ['OutOfMemory'] },
+  { reasons: ['OutOfMemory', 'ReplicasDiffer'] },
   { reasons: ['Disrupted'] },
-  { reasons: ['Interrupted'] },
+  { reasons: ['Hung', 'Interrupted'] },
   { reasons: ['Crashed'] },
 ];

@@ -49,6 +49,8 @@ export const REASONS = {
   NonFiniteLoss: 'The loss became NaN or infinite; the message names the step and the rows.',
   StorageFull: 'The checkpoint volume has no space left.',
   OutOfMemory: 'A worker ran out of memory.',
+  Hung: 'A worker made no progress for longer than the hang timeout; the message names it.',
+  ReplicasDiffer: 'Workers no longer have the same weights: a device or its memory is faulty.',
   Interrupted: 'The attempt was asked to stop and saved a checkpoint.',
   Disrupted: 'A worker was evicted, preempted or drained.',
 } as const;
