@@ -9,12 +9,15 @@ Shapes: N tokens of a stream, M rows of a block, H heads, E head size.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from polar.flex import FlexMasks
 
 Index = npt.NDArray[np.int64]
 PADDING_SHARE = 0.25  # of a block's attention pairs that may be padding, besides:
@@ -84,10 +87,15 @@ class Layout:
     branch: Index
     blocks: tuple[Block, ...]
     final: tuple[Block, ...]
+    flex: "FlexMasks | None" = None
 
     def to(self, device: torch.device) -> "Layout":
         """The layout for a device."""
-        return self if device.type == "cpu" else replace(self, blocks=(), final=())
+        if device.type == "cpu":
+            return self
+        from polar.flex import masks_of  # noqa: PLC0415  a slow import that the CPU has no use for
+
+        return replace(self, blocks=(), final=(), flex=masks_of(self.prefix, self.branch, device))
 
 
 def layout_of(prefix: Index, branch: Index) -> Layout:
@@ -270,4 +278,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, *, final: bool) -> T
 
     k and v are [N, K, E] with K dividing H.
     """
+    if layout.flex:
+        from polar.flex import attend_flex  # noqa: PLC0415
+
+        return attend_flex(q, k, v, layout.flex.rewards if final else layout.flex.tokens)
     return cast(Tensor, _Blocks.apply(q, k, v, layout.final if final else layout.blocks))
