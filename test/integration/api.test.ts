@@ -8,7 +8,7 @@ import { pretrainSpec } from '../../operator/src/api/pretrain.ts';
 import { ApiError } from '../../operator/src/runtime/apiError.ts';
 import { clientFor } from '../../operator/src/runtime/client.ts';
 import type { KubeClient } from '../../operator/src/runtime/client.ts';
-import { BAD_MANIFESTS, changed, GOOD_FINETUNE, GOOD_PRETRAIN } from './badManifests.ts';
+import { BAD_MANIFESTS, BY_LAW, changed, GOOD_FINETUNE, GOOD_PRETRAIN } from './badManifests.ts';
 import { sharedCluster } from './cluster.ts';
 import type { TestCluster } from './cluster.ts';
 
@@ -47,6 +47,12 @@ describe('the API server', () => {
   test('accepts the manifests that the bad ones are made from', async () => {
     await post(GOOD_PRETRAIN, true);
     await post(GOOD_FINETUNE, true);
+    await post(BY_LAW, true);
+  });
+
+  test('accepts models whose dimensions come with their weights', async () => {
+    await post(changed(GOOD_PRETRAIN, 'spec.model', { init: { uri: 'pvc://w/x' } }), true);
+    await post({ ...GOOD_PRETRAIN, spec: { ...GOOD_PRETRAIN.spec, model: {}, resumeFrom: { uri: 'pvc://runs/ns/polarpretrain/a/step-00000005' } } }, true);
   });
 
   test('has at least 60 bad manifests to refuse', () => { assert.ok(BAD_MANIFESTS.length >= 60); });
@@ -74,6 +80,7 @@ describe('a stored PolarPretrain', () => {
     ['model', { model: { size: '3M' } }], ['data', { data: { pairing: 'crossPrompt' } }], ['budget', { budget: { steps: 200 } }],
     ['optimizer', { optimizer: { learningRate: '0.01' } }], ['validation', { validation: { pairs: 50 } }],
     ['checkpoint', { checkpoint: { keepLast: 7 } }], ['seed', { seed: 7 }], ['warmStart', { warmStart: { policyClassification: { steps: 3 } } }],
+    ['resumeFrom', { resumeFrom: { uri: 'pvc://runs/a/step-00000005' } }],
   ];
   for (const [field, spec] of frozen) {
     test(`cannot change its ${field}, and the refusal says why`, async () => {
@@ -83,7 +90,7 @@ describe('a stored PolarPretrain', () => {
     });
   }
 
-  for (const spec of [{ suspend: true }, { recovery: { maxRestarts: 3 } }, { workers: { image: 'trainer:2' } }]) {
+  for (const spec of [{ suspend: true }, { recovery: { maxRestarts: 3 } }, { workers: { image: 'trainer:2' } }, { engine: { activationCheckpointing: true } }, { export: { formats: ['onnx'] } }]) {
     test(`can change ${JSON.stringify(spec)}`, async () => { await edit('stored', spec); });
   }
 

@@ -34,6 +34,13 @@ const finetune = (name: string, path: string, value: unknown, ...want: string[])
 
 const WIDTHS = { hiddenSize: 96, numLayers: 2, numHeads: 4, numKeyValueHeads: 2, intermediateSize: 256 };
 
+/** A spec whose optimizer is by the paper's laws, with one thing changed in its model. */
+const byLaw = (model: object = {}): object => ({
+  ...GOOD_PRETRAIN.spec, model: { size: '1.8B', init: { uri: 'pvc://w/x', pretrainedTokens: '2.5T' }, ...model }, budget: { tokens: '0.94T' }, optimizer: { learningRate: 'auto', batchTriplets: 'auto' },
+});
+
+export const BY_LAW = { ...GOOD_PRETRAIN, spec: byLaw() };
+
 export const BAD_MANIFESTS: readonly BadManifest[] = [
   // metadata
   pretrain('a name with a dot', 'metadata.name', 'polar.v1', 'metadata.name', 'lower-case letters'),
@@ -66,8 +73,8 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   pretrain('tokens as a number', 'spec.budget', { tokens: 1000000 }, 'spec.budget.tokens', 'string'),
   // model
   pretrain('a size that is no preset', 'spec.model', { size: '13B' }, 'spec.model.size', 'Unsupported value', '1.8B'),
-  pretrain('size and architecture at once', 'spec.model', { size: '1M', architecture: WIDTHS }, 'spec.model', 'exactly one of size and architecture'),
-  pretrain('neither size nor architecture', 'spec.model', {}, 'spec.model', 'exactly one of size and architecture'),
+  pretrain('size and architecture at once', 'spec.model', { size: '1M', architecture: WIDTHS }, 'spec.model', 'size and architecture exclude each other'),
+  pretrain('neither size nor architecture nor weights', 'spec.model', {}, 'spec.model', 'one of model.size, model.architecture, model.init and resumeFrom'),
   pretrain('a hidden size the heads do not divide', 'spec.model', { architecture: { ...WIDTHS, hiddenSize: 100 } }, 'spec.model.architecture', 'multiple of 2 * numHeads'),
   pretrain('heads the key/value heads do not divide', 'spec.model', { architecture: { ...WIDTHS, numKeyValueHeads: 3 } }, 'spec.model.architecture', 'numKeyValueHeads'),
   pretrain('no layers', 'spec.model', { architecture: { ...WIDTHS, numLayers: 0 } }, 'spec.model.architecture.numLayers', 'greater than or equal to 1'),
@@ -96,9 +103,19 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   // optimizer
   pretrain('a negative learning rate', 'spec.optimizer', { learningRate: '-0.1' }, 'spec.optimizer.learningRate', 'should match'),
   pretrain('a learning rate over 1', 'spec.optimizer', { learningRate: '10' }, 'spec.optimizer.learningRate', 'between 0 and 1'),
-  pretrain('a learning rate by law', 'spec.optimizer', { learningRate: 'auto' }, 'spec.optimizer.learningRate', 'should match'),
+  pretrain('a learning rate that is a word', 'spec.optimizer', { learningRate: 'fast' }, 'spec.optimizer.learningRate', 'should match'),
+  pretrain('a learning rate over 1 beside the law', 'spec.optimizer', { learningRate: '2' }, 'spec.optimizer.learningRate', 'auto or a decimal between 0 and 1'),
+  pretrain('a learning rate by law from random weights', 'spec.optimizer', { learningRate: 'auto' }, 'spec.optimizer', 'auto is refused for random weights'),
+  pretrain('a batch by law from random weights', 'spec.optimizer', { batchTriplets: 'auto' }, 'spec.optimizer', 'auto is refused for random weights'),
+  pretrain('a batch that is another word', 'spec.optimizer', { batchTriplets: 'large' }, 'spec.optimizer.batchTriplets', 'a whole number between 1 and 1000000, or auto'),
+  pretrain('a law without the tokens of the base model', 'spec', byLaw({ init: { uri: 'pvc://w/x' } }), 'spec.optimizer', 'auto needs model.init.pretrainedTokens'),
+  pretrain('a law with a budget in steps', 'spec', { ...byLaw(), budget: { steps: 5 } }, 'spec.optimizer', 'auto needs budget.tokens'),
+  pretrain('a law for weights of unknown size', 'spec', byLaw({ size: undefined }), 'spec.optimizer', 'auto needs the number of parameters'),
+  finetune('a learning rate by law', 'spec.optimizer', { learningRate: 'auto' }, 'spec.optimizer.learningRate', 'should match'),
+  pretrain('a warmup and a cooldown longer than the run', 'spec.optimizer', { schedule: 'wsd', warmupPercent: 90, cooldownPercent: 20 }, 'spec.optimizer.cooldownPercent', 'together must be at most 100'),
   pretrain('a schedule that does not exist', 'spec.optimizer', { schedule: 'linear' }, 'spec.optimizer.schedule', 'cosine', 'constant'),
-  pretrain('an empty batch', 'spec.optimizer', { batchTriplets: 0 }, 'spec.optimizer.batchTriplets', 'greater than or equal to 1'),
+  pretrain('an empty batch', 'spec.optimizer', { batchTriplets: 0 }, 'spec.optimizer.batchTriplets', 'a whole number between 1 and 1000000, or auto'),
+  finetune('an empty batch', 'spec.optimizer', { batchTriplets: 0 }, 'spec.optimizer.batchTriplets', 'greater than or equal to 1'),
   pretrain('beta2 of 1', 'spec.optimizer', { beta2: '1' }, 'spec.optimizer.beta2', 'between 0 and 0.9999'),
   pretrain('a warmup over 100 percent', 'spec.optimizer', { warmupPercent: 101 }, 'spec.optimizer.warmupPercent', 'less than or equal to 100'),
   finetune('NaN as weight decay', 'spec.optimizer', { weightDecay: 'NaN' }, 'spec.optimizer.weightDecay', 'should match'),
@@ -126,6 +143,16 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   pretrain('negative restarts', 'spec.recovery', { maxRestarts: -1 }, 'spec.recovery.maxRestarts', 'greater than or equal to 0'),
   pretrain('no time to start', 'spec.recovery', { startDeadlineSeconds: 0 }, 'spec.recovery.startDeadlineSeconds', 'greater than or equal to 1'),
   pretrain('a negative seed', 'spec.seed', -1, 'spec.seed', 'greater than or equal to 0'),
+  pretrain('a negative hang timeout', 'spec.recovery', { hangTimeoutSeconds: -1 }, 'spec.recovery.hangTimeoutSeconds', 'greater than or equal to 0'),
+  // engine, export, resume
+  pretrain('a precision that does not exist', 'spec.engine', { precision: 'int8' }, 'spec.engine.precision', 'bf16', 'fp16'),
+  pretrain('activation checkpointing as a string', 'spec.engine', { activationCheckpointing: 'yes' }, 'spec.engine.activationCheckpointing', 'boolean'),
+  finetune('a sharding that does not exist', 'spec.engine', { sharding: 'pipeline' }, 'spec.engine.sharding', 'full'),
+  pretrain('an export format that does not exist', 'spec.export', { formats: ['gguf'] }, 'spec.export.formats', 'huggingface', 'onnx'),
+  pretrain('an export format twice', 'spec.export', { formats: ['onnx', 'onnx'] }, 'spec.export.formats', 'Duplicate value'),
+  pretrain('a run that is continued and weights at once', 'spec', { ...GOOD_PRETRAIN.spec, model: { init: { uri: 'pvc://w/x' } }, resumeFrom: { uri: 'pvc://runs/a/step-00000005' } }, 'spec.resumeFrom', 'excludes model.init'),
+  pretrain('a run that is continued outside its volume', 'spec.resumeFrom', { uri: 'pvc://runs/../x' }, 'spec.resumeFrom.uri', '".."'),
+  finetune('a fine-tune that continues a run', 'spec.resumeFrom', { uri: 'pvc://runs/a/step-00000005' }, 'spec.resumeFrom', 'unknown field'),
   // fine-tune init
   finetune('a pre-train and weights at once', 'spec.init', { pretrainRef: { name: 'a' }, uri: 'pvc://w/x' }, 'spec.init', 'exactly one of pretrainRef and uri'),
   finetune('neither a pre-train nor weights', 'spec.init', { checkpoint: 'best' }, 'spec.init', 'exactly one of pretrainRef and uri'),

@@ -27,16 +27,21 @@ export const tokenizer = z.object({
   ...rules(rule('!(has(self.uri) && has(self.vocabSize))', 'uri and vocabSize exclude each other: a given tokenizer has its size')),
 });
 
+const weights = z.object({
+  uri: volumeUri('Where the weights and the tokenizer are: a checkpoint directory (step-...) or a Hugging Face folder (config.json, InternLM2 or Llama layout).'),
+  pretrainedTokens: count('Tokens these weights were pre-trained on, for example "2.5T"; optimizer auto needs it.').optional(),
+  parameters: count('Parameters of these weights with the embedding, for example "1.8B"; optimizer auto needs it when neither model.size nor a tokenizer size is given.').optional(),
+}).meta({ description: 'Start from weights. When absent the model starts from random weights.' });
+
 export const model = z.object({
-  size: z.enum(SIZE_NAMES).optional().meta({ description: 'A preset backbone, named by its parameters outside the embedding. 1.8B and 7B are the backbones of the paper.' }),
+  size: z.enum(SIZE_NAMES).optional().meta({ description: 'A preset backbone, named by its parameters outside the embedding; 1.8B and 7B are the backbones of the paper under their own names. May be left out with init or resumeFrom, which bring their dimensions.' }),
   architecture: architecture.optional(),
   dropout: decimal('Dropout on embeddings and on attention and feed-forward outputs while training; the paper uses none.', 0, 0.9).default('0'),
   tokenizer: tokenizer.prefault({}),
-  init: z.object({ uri: volumeUri('Checkpoint directory (step-...) to take weights and tokenizer from.') }).optional()
-    .meta({ description: 'Start from the weights of a checkpoint. When absent the model starts from random weights.' }),
+  init: weights.optional(),
 }).meta({
   description: 'The backbone that is trained, with a linear head on the reward token (paper section 4.1).',
-  ...rules(rule('has(self.size) != has(self.architecture)', 'exactly one of size and architecture must be given')),
+  ...rules(rule('!(has(self.size) && has(self.architecture))', 'size and architecture exclude each other')),
 });
 
 export const validation = z.object({
@@ -94,6 +99,10 @@ export const workers = z.object({
 
 export const recovery = z.object({
   maxRestarts: z.int().min(0).max(1000).default(10).meta({ description: 'Attempts after the first that may follow a crash. Evictions and preemptions are not counted.' }),
+  hangTimeoutSeconds: z.int().min(0).max(604_800).default(0)
+    .meta({ description: 'Time without a finished step, in seconds, after which the workers are taken to hang: their stacks are printed and the attempt ends, counted as a crash. 0: ten times the median step, at least 120 seconds.' }),
+  hashEverySteps: z.int().min(0).max(1_000_000).default(100)
+    .meta({ description: 'Steps between comparisons of a hash of the weights over all workers, which finds hardware that computes wrongly; 0 compares nothing.' }),
   startDeadlineSeconds: z.int().min(1).max(604_800).default(1800)
     .meta({ description: 'The run fails when an attempt\'s workers have not all started (scheduling, image, quota) after this time.' }),
 }).meta({ description: 'What happens when an attempt ends or does not start.' });
@@ -108,7 +117,13 @@ export const stepsOrEpochs = z.object({
   epochs: z.int().min(1).max(1000).optional().meta({ description: 'Passes over the training triplets; the paper trains one.' }),
 }).meta({ description: 'When training ends.', ...rules(rule('has(self.steps) != has(self.epochs)', 'exactly one of steps and epochs must be given')) });
 
-export const dataLimits = {
+export const dataEncoding = {
   maxLength: z.int().min(16).max(1_048_576).default(16384).meta({ description: 'Longest sequence in tokens: prompt, reference, prompt, candidate and special tokens. The prompt keeps its end.' }),
-  maxResponseLength: z.int().min(4).max(1_048_576).default(4096).meta({ description: 'Longest reference and longest candidate in tokens, one of them the start token; longer ones keep their beginning.' }),
+  maxResponseLength: z.int().min(4).max(1_048_576).default(4096).meta({ description: 'Longest reference and longest candidate in tokens, one of them the start token; longer ones are cut at responseCutSide.' }),
+  reference: z.enum(['include', 'omit']).default('include').meta({ description: 'Whether a sequence holds prompt and reference before prompt and candidate. omit is the ablation of the paper (w/o Ref): a reward model without a reference.' }),
+  responseCutSide: z.enum(['right', 'left']).default('right').meta({ description: 'Which end of a response longer than maxResponseLength is dropped. right: the beginning is kept, as POLAR\'s client and training do. left: the end is kept, as XTuner\'s client does.' }),
+  emptyResponse: z.enum(['newline', 'omit']).default('newline').meta({ description: 'What joins prompt and an empty response with wrapper sft: newline as POLAR\'s released client has it, or nothing (omit) as its training code.' }),
 };
+
+export const fitsPrompt = rule("self.maxLength >= (self.reference == 'omit' ? 1 : 2) * self.maxResponseLength + 8",
+  'maxLength must be at least 2 * maxResponseLength + 8 (once maxResponseLength when reference is omit), or no room is left for the prompt', '.maxLength');

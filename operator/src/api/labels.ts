@@ -30,6 +30,7 @@ export const RENDEZVOUS_PORT = 29400;
 export const PATH_CONFIG = '/etc/polar';
 export const PATH_DATA = '/mnt/polar/data';
 export const PATH_INIT = '/mnt/polar/init';
+export const PATH_RESUME = '/mnt/polar/resume';
 export const PATH_TOKENIZER = '/mnt/polar/tokenizer';
 export const PATH_CHECKPOINTS = '/mnt/polar/checkpoints';
 export const PATH_TOKEN = '/var/run/secrets/polar';

@@ -1,7 +1,8 @@
 // PolarPretrain: contrastive pre-training on trajectories of many policies (paper sections 3.3 and 4.1).
 import { z } from 'zod';
-import { checkpoint, dataLimits, model, recovery, stepsOrTokens, validation, workers } from './common.ts';
-import { optimizer } from './optimizer.ts';
+import { checkpoint, dataEncoding, fitsPrompt, model, recovery, stepsOrTokens, validation, workers } from './common.ts';
+import { engine, exported } from './engine.ts';
+import { AUTO, fitsSchedule, pretrainOptimizer } from './optimizer.ts';
 import { decimal, immutable, rule, rules, volumeUri } from './scalars.ts';
 import { runStatus } from './status.ts';
 
@@ -11,10 +12,10 @@ const data = z.object({
     .meta({ description: 'samePrompt: reference and candidates answer the same prompt (the paper; needs several samples per policy and prompt). crossPrompt: the reference answers another prompt.' }),
   negativesPerPositive: z.int().min(1).max(255).default(1).meta({ description: 'Candidates of other policies scored against each positive.' }),
   wrapper: z.enum(['pretrain', 'sft']).default('pretrain').meta({ description: 'What joins prompt and trajectory: nothing (pretrain) or a newline (sft). A row\'s own wrapper column wins.' }),
-  ...dataLimits,
+  ...dataEncoding,
 }).meta({
   description: 'The policy pool\'s trajectories and how pairs are made of them.',
-  ...rules(rule('self.maxLength >= 2 * self.maxResponseLength + 8', 'maxLength must be at least 2 * maxResponseLength + 8, or no room is left for the prompt', '.maxLength')),
+  ...rules(fitsPrompt),
 });
 
 const warmStart = z.object({
@@ -25,23 +26,46 @@ const warmStart = z.object({
   }).meta({ description: 'Before pre-training, train the backbone to tell which policy wrote a trajectory; the classification head is then dropped.' }),
 }).meta({ description: 'Not part of the paper: helps small models off the plateau at loss 0.693. Off when absent.' });
 
+const resumeFrom = z.object({
+  uri: volumeUri('Checkpoint directory (step-...) of another run with the same model and data.'),
+}).meta({ description: 'Continue another run from one of its checkpoints: weights, optimizer, place in the data and step. budget counts from the beginning of that run. Cooldowns are branched from a long run with a constant learning rate this way.' });
+
+const given = (field: string): string => `has(self.${field})`;
+const isAuto = `(self.optimizer.learningRate == '${AUTO}' || (type(self.optimizer.batchTriplets) == string && self.optimizer.batchTriplets == '${AUTO}'))`;
+const optionalImmutable = (field: string): Record<string, string> =>
+  rule(`has(self.${field}) == has(oldSelf.${field}) && (!has(self.${field}) || self.${field} == oldSelf.${field})`,
+    `${field} cannot be changed after creation: create a new run instead`, `.${field}`);
+
+const lawRules = [
+  rule(`!${isAuto} || ${given('model.init')}`, 'auto is refused for random weights: the paper\'s laws hold for models that were pre-trained (model.init); give optimizer.learningRate and optimizer.batchTriplets as numbers', '.optimizer'),
+  rule(`!${isAuto} || !has(self.model.init) || ${given('model.init.pretrainedTokens')}`, 'auto needs model.init.pretrainedTokens, the tokens the weights were pre-trained on', '.optimizer'),
+  rule(`!${isAuto} || ${given('budget.tokens')}`, 'auto needs budget.tokens, the tokens of this run', '.optimizer'),
+  rule(`!${isAuto} || !has(self.model.init) || ${['model.size', 'model.init.parameters', 'model.tokenizer.vocabSize'].map(given).join(' || ')}`,
+    'auto needs the number of parameters: give model.size, or model.init.parameters, or model.architecture with model.tokenizer.vocabSize', '.optimizer'),
+];
+
 export const pretrainSpec = z.object({
   model, data,
   budget: stepsOrTokens,
-  optimizer: optimizer.prefault({}),
+  optimizer: pretrainOptimizer.prefault({}),
+  engine: engine.prefault({}),
+  resumeFrom: resumeFrom.optional(),
   warmStart: warmStart.optional(),
   validation: validation.prefault({}),
   checkpoint, workers: workers.prefault({}),
   recovery: recovery.prefault({}),
+  export: exported.prefault({}),
   seed: z.int().min(0).max(2_147_483_647).default(0).meta({ description: 'Seed of initial weights, splits, sampling and dropout.' }),
   suspend: z.boolean().default(false).meta({ description: 'True: save a checkpoint, remove the workers and wait. False: train, continuing from the newest checkpoint.' }),
 }).meta({
   description: 'What to train, on what, and how.',
   ...rules(
     ...['model', 'data', 'budget', 'optimizer', 'validation', 'checkpoint', 'seed'].map(immutable),
-    rule('has(self.warmStart) == has(oldSelf.warmStart) && (!has(self.warmStart) || self.warmStart == oldSelf.warmStart)',
-      'warmStart cannot be changed after creation: create a new run instead', '.warmStart'),
-    rule('self.workers.replicas * (self.workers.gpusPerWorker > 0 ? self.workers.gpusPerWorker : 1) <= self.optimizer.batchTriplets',
+    optionalImmutable('warmStart'), optionalImmutable('resumeFrom'),
+    rule(['model.size', 'model.architecture', 'model.init', 'resumeFrom'].map(given).join(' || '), 'one of model.size, model.architecture, model.init and resumeFrom must be given: they bring the dimensions of the model', '.model'),
+    rule('!(has(self.resumeFrom) && (has(self.model.init) || has(self.warmStart)))', 'resumeFrom excludes model.init and warmStart: it continues weights that are trained already', '.resumeFrom'),
+    ...lawRules, fitsSchedule,
+    rule('type(self.optimizer.batchTriplets) != int || self.workers.replicas * (self.workers.gpusPerWorker > 0 ? self.workers.gpusPerWorker : 1) <= int(self.optimizer.batchTriplets)',
       'optimizer.batchTriplets must be at least the number of training processes, workers.replicas * workers.gpusPerWorker'),
   ),
 });

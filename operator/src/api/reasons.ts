@@ -6,6 +6,7 @@ export type ConditionType = (typeof CONDITIONS)[number];
 export const REASONS = {
   // Accepted
   Valid: 'The spec can be run.',
+  LawExtrapolated: 'The spec can be run; optimizer auto uses the paper\'s laws outside the sizes and tokens they were fitted on.',
   SpecInvalid: 'The stored object does not parse; the message names the field.',
   VolumeNotFound: 'A PersistentVolumeClaim the run names does not exist.',
   VolumeNotBound: 'A PersistentVolumeClaim the run names is not bound yet.',

@@ -24,6 +24,14 @@ export const decimal = (description: string, min: number, max: number): z.ZodStr
       `must be a decimal between ${String(min)} and ${String(max)}`)),
   });
 
+/** A decimal as above, or one word. */
+export const decimalOr = (word: string, description: string, min: number, max: number): z.ZodString =>
+  z.string().max(24).regex(new RegExp(`^(${word}|[0-9]+(\\.[0-9]+)?(e-?[0-9]{1,2})?)$`)).meta({
+    description,
+    ...rules(rule(`!self.matches('^[0-9]+([.][0-9]+)?(e-?[0-9]{1,2})?$') || (double(self) >= ${celDouble(min)} && double(self) <= ${celDouble(max)})`,
+      `must be ${word} or a decimal between ${String(min)} and ${String(max)}`)),
+  });
+
 /** A count such as "500", "1.5M", "2.5B" or "0.94T" (powers of ten). */
 export const count = (description: string): z.ZodString =>
   z.string().max(16).regex(/^[0-9]+(\.[0-9]{1,6})?[KMBT]?$/).meta({ description });

@@ -79,6 +79,12 @@ export const runStatus = z.object({
   completionTime: time('When the run completed or failed.'),
   checkpointDirectoryUri: text(1024, 'Directory that holds the checkpoints of this run.'),
   startedFrom: checkpointRecord.optional().meta({ description: 'Checkpoint of init.pretrainRef that the first attempt started from; later attempts keep it, whatever becomes of that run.' }),
+  resolved: z.object({
+    learningRate: number('Peak learning rate of this run.'),
+    batchTriplets: whole('Groups per optimizer step of this run.'),
+    parameters: whole('N of the laws: number of parameters.'),
+    parametersFrom: text(256, 'Which number of parameters that is.'),
+  }).optional().meta({ description: 'What optimizer auto stands for, by the paper\'s laws (appendix D.1.2); absent when the spec gives numbers.' }),
   progress: progress.optional(),
   validation: z.object({
     step: whole('Step of this validation.'),

@@ -1,5 +1,6 @@
 // May an attempt of this run be started? An ordered list of checks; the first that objects is what the user reads.
 import type { Reason } from '../api/reasons.ts';
+import { resolveLaws } from './laws.ts';
 import { claimsOf, initOf, mountsOf } from './mounts.ts';
 import type { Claim } from './objects.ts';
 import type { Observed, RunSpec } from './observed.ts';
@@ -12,6 +13,7 @@ export interface Objection {
 type Check = (seen: Observed, run: RunSpec) => Objection | undefined;
 
 const CHECKS: readonly Check[] = [
+  lawsApply,        // optimizer auto has what the paper's laws need
   sourceIsThere,    // the pre-train run a fine-tune names exists
   sourceSucceeded,  // and has not failed
   sourceIsDone,     // and is complete with a checkpoint
@@ -29,6 +31,16 @@ export function objectionTo(seen: Observed): Objection | undefined {
     if (objection !== undefined) return objection;
   }
   return undefined;
+}
+
+/** CEL has refused this already, unless the object is older than the rule; only the resolved batch is news. */
+function lawsApply(_seen: Observed, run: RunSpec): Objection | undefined {
+  const resolved = run.kind === 'PolarPretrain' ? resolveLaws(run.spec) : undefined;
+  if (typeof resolved === 'string') return { reason: 'SpecInvalid', message: resolved };
+  const { replicas, gpusPerWorker } = run.spec.workers;
+  const processes = replicas * Math.max(1, gpusPerWorker);
+  if (resolved === undefined || resolved.batchTriplets >= processes) return undefined;
+  return { reason: 'SpecInvalid', message: `spec.optimizer.batchTriplets: auto is ${resolved.batchTriplets}, less than the ${processes} training processes of spec.workers` };
 }
 
 function sourceIsThere({ source }: Observed): Objection | undefined {

@@ -94,8 +94,8 @@ function claimKeys(run: StoredRun): readonly string[] {
 }
 
 function urisOf(run: StoredRun): readonly unknown[] {
-  const { model, data, init } = looseSpec(run);
-  return [model?.init?.uri, model?.tokenizer?.uri, data?.uri, init?.uri, run.status?.startedFrom?.uri];
+  const { model, data, init, resumeFrom } = looseSpec(run);
+  return [model?.init?.uri, resumeFrom?.uri, model?.tokenizer?.uri, data?.uri, init?.uri, run.status?.startedFrom?.uri];
 }
 
 function sourceKeys(run: StoredRun): readonly string[] {
@@ -106,6 +106,7 @@ function sourceKeys(run: StoredRun): readonly string[] {
 interface LooseSpec {
   readonly model?: { readonly init?: { readonly uri?: unknown }; readonly tokenizer?: { readonly uri?: unknown } };
   readonly data?: { readonly uri?: unknown };
+  readonly resumeFrom?: { readonly uri?: unknown };
   readonly checkpoint?: { readonly store?: { readonly pvc?: unknown } };
   readonly init?: { readonly uri?: unknown; readonly pretrainRef?: { readonly name?: unknown } };
 }

@@ -51,8 +51,10 @@ function generationOf(generation: number | undefined): { observedGeneration?: nu
 function Accepted({ s, failed }: Told): Claimed {
   if (failed?.name === 'ForeignObjectError') return { status: 'False', reason: 'NameConflict', message: failed.message };
   const isStarted = s.jobState === 'active' || s.jobState === 'ending' || s.jobState === 'done';
-  if (s.objection === undefined || isStarted) return { status: 'True', reason: 'Valid', message: 'the run can be started' };
-  return { status: 'False', ...s.objection };
+  if (s.objection !== undefined && !isStarted) return { status: 'False', ...s.objection };
+  const extrapolated = s.laws?.extrapolated ?? '';
+  if (extrapolated === '') return { status: 'True', reason: 'Valid', message: 'the run can be started' };
+  return { status: 'True', reason: 'LawExtrapolated', message: `the run can be started; optimizer auto goes beyond what the paper's laws were fitted on: ${extrapolated}` };
 }
 
 function PodsReady({ s }: Told): Claimed {

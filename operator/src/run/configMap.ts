@@ -1,10 +1,11 @@
 // The ConfigMap of an attempt: the run config its trainer reads, and the CA of the address it reports to.
-import { API_VERSION, PATH_CHECKPOINTS, PATH_CONFIG, PATH_DATA, PATH_INIT, PATH_TOKEN, PATH_TOKENIZER, RENDEZVOUS_PORT } from '../api/labels.ts';
+import { API_VERSION, PATH_CHECKPOINTS, PATH_CONFIG, PATH_DATA, PATH_INIT, PATH_RESUME, PATH_TOKEN, PATH_TOKENIZER, RENDEZVOUS_PORT } from '../api/labels.ts';
 import type { RunConfig } from '../api/runConfig.ts';
 import { parseCount } from '../api/scalars.ts';
 import { SIZES } from '../api/sizes.ts';
 import type { Attempt } from './desired.ts';
-import { pathBelow, tokenizerUri } from './mounts.ts';
+import { resolvedOptimizer } from './laws.ts';
+import { pathBelow, resumeUri, tokenizerUri } from './mounts.ts';
 import { childMeta, childName, runDirectory } from './naming.ts';
 import type { ConfigMap } from './objects.ts';
 import type { RunSpec } from './observed.ts';
@@ -28,8 +29,9 @@ export function runConfigOf(of: Attempt): RunConfig {
   return {
     apiVersion: API_VERSION, kind: run.kind, run: { namespace, name, uid, attempt },
     gang: gangOf(of), ...telemetryOf(of), seed: spec.seed,
-    model: modelOf(of), data: dataOf(of.spec), budget: budgetOf(of.spec), optimizer: spec.optimizer, ...warmStartOf(of.spec),
+    model: modelOf(of), data: dataOf(of.spec), budget: budgetOf(of.spec), optimizer: optimizerOf(of.spec), ...warmStartOf(of.spec),
     validation: spec.validation,
+    engine: spec.engine, ...resumeOf(of.spec), watch: watchOf(of.spec), export: spec.export,
     checkpoint: { directory: `${PATH_CHECKPOINTS}/${directory}`, uri: `pvc://${store.pvc}/${directory}`, everySteps, keepLast, keepBest },
   };
 }
@@ -55,12 +57,12 @@ function modelOf(of: Attempt): RunConfig['model'] {
   return { ...(dimensions === undefined ? {} : { architecture: dimensions }), dropout, ...tokenizerOf(of), ...init };
 }
 
-/** A run that starts from a checkpoint takes the checkpoint's tokenizer unless another is named. */
+/** A run that starts from weights takes their tokenizer unless another is named. */
 function tokenizerOf(of: Attempt): Pick<RunConfig['model'], 'tokenizer'> {
   if (of.spec.kind === 'PolarFinetune') return {};
   const uri = tokenizerUri(of.spec);
   if (uri !== undefined) return { tokenizer: { path: pathBelow(PATH_TOKENIZER, uri) } };
-  return of.init === undefined ? { tokenizer: { vocabSize: of.spec.spec.model.tokenizer.vocabSize ?? DEFAULT_VOCABULARY } } : {};
+  return of.init === undefined && resumeUri(of.spec) === undefined ? { tokenizer: { vocabSize: of.spec.spec.model.tokenizer.vocabSize ?? DEFAULT_VOCABULARY } } : {};
 }
 
 function dataOf(run: RunSpec): RunConfig['data'] {
@@ -73,6 +75,20 @@ function budgetOf(run: RunSpec): RunConfig['budget'] {
   if (steps !== undefined) return { steps };
   if ('tokens' in other && other.tokens !== undefined) return { tokens: parseCount(other.tokens) };
   return 'epochs' in other && other.epochs !== undefined ? { epochs: other.epochs } : {};
+}
+
+function optimizerOf(run: RunSpec): RunConfig['optimizer'] {
+  return run.kind === 'PolarPretrain' ? resolvedOptimizer(run.spec) : run.spec.optimizer;
+}
+
+function resumeOf(run: RunSpec): Pick<RunConfig, 'resumeFrom'> {
+  const uri = resumeUri(run);
+  return uri === undefined ? {} : { resumeFrom: { path: pathBelow(PATH_RESUME, uri) } };
+}
+
+function watchOf(run: RunSpec): RunConfig['watch'] {
+  const { hangTimeoutSeconds, hashEverySteps } = run.spec.recovery;
+  return { hangTimeoutSeconds, hashEverySteps };
 }
 
 function warmStartOf(run: RunSpec): Pick<RunConfig, 'warmStart'> {

@@ -1,5 +1,5 @@
 // Which claims a run mounts where, and the paths its URIs become inside a worker.
-import { PATH_CHECKPOINTS, PATH_DATA, PATH_INIT, PATH_TOKENIZER } from '../api/labels.ts';
+import { PATH_CHECKPOINTS, PATH_DATA, PATH_INIT, PATH_RESUME, PATH_TOKENIZER } from '../api/labels.ts';
 import { parseVolumeUri } from '../api/scalars.ts';
 import type { RunSpec, Source } from './observed.ts';
 
@@ -16,7 +16,7 @@ export interface Init {
 
 /** The checkpoint the run starts from; undefined when it starts from random weights or its source has none yet. */
 export function initOf(run: RunSpec, source: Source | undefined): Init | undefined {
-  if (run.kind === 'PolarPretrain') return run.spec.model.init;
+  if (run.kind === 'PolarPretrain') return run.spec.model.init && { uri: run.spec.model.init.uri };
   return run.spec.init.uri === undefined ? source?.checkpoint : { uri: run.spec.init.uri };
 }
 
@@ -24,9 +24,16 @@ export function tokenizerUri(run: RunSpec): string | undefined {
   return run.kind === 'PolarPretrain' ? run.spec.model.tokenizer.uri : undefined;
 }
 
+/** The checkpoint of another run that is continued. */
+export function resumeUri(run: RunSpec): string | undefined {
+  return run.kind === 'PolarPretrain' ? run.spec.resumeFrom?.uri : undefined;
+}
+
 /** All mounts of a worker, checkpoints first. */
 export function mountsOf(run: RunSpec, init: Init | undefined): readonly Mount[] {
-  const reads: readonly (readonly [string | undefined, string])[] = [[run.spec.data.uri, PATH_DATA], [init?.uri, PATH_INIT], [tokenizerUri(run), PATH_TOKENIZER]];
+  const reads: readonly (readonly [string | undefined, string])[] = [
+    [run.spec.data.uri, PATH_DATA], [init?.uri, PATH_INIT], [resumeUri(run), PATH_RESUME], [tokenizerUri(run), PATH_TOKENIZER],
+  ];
   return [
     { claim: run.spec.checkpoint.store.pvc, mountPath: PATH_CHECKPOINTS, readOnly: false },
     ...reads.flatMap(([uri, mountPath]) => (uri === undefined ? [] : [{ claim: parseVolumeUri(uri).claim, mountPath, readOnly: true }])),

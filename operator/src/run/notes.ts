@@ -27,11 +27,15 @@ function conditionNotes({ situation: s }: Plan, condition: Condition): readonly 
   // A run that was never suspended has no news in not being so.
   const first = before === undefined && type === 'Suspended' && status === 'False';
   const isNews = before?.status !== status || before.reason !== reason;
-  const kind = first || !isNews ? undefined : WORTH_A_NOTE[`${type}=${status}`];
-  if (kind === undefined) return [];
+  const kind = worth(condition);
+  if (first || !isNews || kind === undefined) return [];
   return [{ type: reason === 'WaitingForCheckpoint' ? 'Normal' : kind, reason, message }];
 }
 
+function worth({ type, status, reason }: Condition): EventNote['type'] | undefined {
+  return WORTH_A_NOTE[`${type}=${status}`] ?? WORTH_A_NOTE[reason];
+}
+
 const WORTH_A_NOTE: Readonly<Record<string, EventNote['type']>> = {
-  'Accepted=False': 'Warning', 'Stalled=True': 'Warning', 'Failed=True': 'Warning', 'Complete=True': 'Normal', 'Suspended=True': 'Normal', 'Suspended=False': 'Normal',
+  LawExtrapolated: 'Warning', 'Accepted=False': 'Warning', 'Stalled=True': 'Warning', 'Failed=True': 'Warning', 'Complete=True': 'Normal', 'Suspended=True': 'Normal', 'Suspended=False': 'Normal',
 };

@@ -9,6 +9,8 @@ import { objectionTo } from './acceptance.ts';
 import type { Objection } from './acceptance.ts';
 import { failureOf } from './failure.ts';
 import type { Failure } from './failure.ts';
+import { resolveLaws } from './laws.ts';
+import type { Resolved } from './laws.ts';
 import { attemptOf, childName } from './naming.ts';
 import { isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
@@ -38,6 +40,8 @@ export interface Situation {
   readonly isOutdated: boolean;
   readonly failure: Failure | undefined;
   readonly objection: Objection | undefined;
+  /** What optimizer auto stands for, when the spec asks for it and it can be told. */
+  readonly laws: Resolved | undefined;
   readonly restarts: number;
   readonly interruptions: number;
   /** Complete or Failed is already in status: the run is over. */
@@ -62,8 +66,14 @@ export function situationOf(seen: Observed): Situation {
     isOutdated: jobState === 'active' && isOutdated(seen, job),
     failure: jobState === 'failed' && job !== undefined ? failureOf(job, pods) : undefined,
     objection: objectionTo(seen),
+    laws: lawsOf(seen),
     isOver,
   };
+}
+
+function lawsOf({ run: { spec } }: Observed): Resolved | undefined {
+  const resolved = spec?.kind === 'PolarPretrain' ? resolveLaws(spec.spec) : undefined;
+  return typeof resolved === 'string' ? undefined : resolved;
 }
 
 /** Progressing leaves Training when an attempt begins; what it says outlives pods, which may vanish before the news of their Job arrives. */

@@ -11,7 +11,7 @@ import type { Situation } from './situation.ts';
 
 /** The fields of status the operator owns; every other belongs to ingest. */
 export const OWN_FIELDS = [
-  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'checkpointDirectoryUri', 'startedFrom',
+  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'checkpointDirectoryUri', 'startedFrom', 'resolved',
 ] as const satisfies readonly (keyof RunStatus)[];
 
 export type OwnStatus = Pick<RunStatus, (typeof OWN_FIELDS)[number]>;
@@ -35,11 +35,18 @@ export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     completionTime: run.status.completionTime ?? endedAt,
     checkpointDirectoryUri: directoryUri(run),
     startedFrom: startedFromOf(plan),
+    resolved: resolvedOf(plan),
   });
 }
 
 function startedFromOf({ situation: s, verdict }: Plan): OwnStatus['startedFrom'] {
   return s.seen.run.status.startedFrom ?? (verdict.begins === undefined ? undefined : s.seen.source?.checkpoint);
+}
+
+function resolvedOf({ situation: { laws } }: Plan): OwnStatus['resolved'] {
+  if (laws === undefined) return undefined;
+  const { learningRate, batchTriplets, parameters, parametersFrom } = laws;
+  return { learningRate, batchTriplets, parameters, parametersFrom };
 }
 
 function directoryUri(run: Run): string | undefined {
