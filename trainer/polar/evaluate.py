@@ -12,9 +12,9 @@ import torch.distributed as torch_dist
 from polar.batches import Corpus
 from polar.distributed import Dist
 from polar.loss import margins
-from polar.model import RewardModel
-from polar.packing import micro_batches
+from polar.packing import FILLER, micro_batches
 from polar.pairs import Groups, GroupSource
+from polar.parallel import Net
 from polar.report import Score
 
 RESAMPLES = 1000
@@ -33,9 +33,9 @@ class PairSet:
         rng = np.random.default_rng(20_250_705)
         self._draws = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=RESAMPLES).astype(np.float64)
 
-    def score(self, model: RewardModel, dist: Dist) -> Score:
+    def score(self, net: Net, dist: Dist) -> Score:
         """Loss and accuracy of a model. Collective: the ranks share the pairs; all return the same."""
-        return self.summarise(pair_margins(model, self.corpus, self.groups, dist))
+        return self.summarise(pair_margins(net, self.corpus, self.groups, dist))
 
     def summarise(self, margin: Floats) -> Score:
         """Loss and accuracy from score differences (positive minus negative) [pairs]; a tie counts one half."""
@@ -57,16 +57,18 @@ class PairSet:
 
 
 @torch.no_grad()
-def pair_margins(model: RewardModel, corpus: Corpus, groups: Groups, dist: Dist) -> Floats:
+def pair_margins(net: Net, corpus: Corpus, groups: Groups, dist: Dist) -> Floats:
     """Score of the positive minus that of the first negative, per group. Collective; ends in training mode."""
     out = torch.zeros(len(groups), dtype=torch.float64)
     own = np.arange(dist.rank, len(groups), dist.world_size)
-    model.eval()
-    for batch in micro_batches(corpus.encode_all(groups.take(own)), MICRO_BATCH_TOKENS[dist.device.type]):
-        placed = batch.to(dist.device)
-        scores = model(placed).view(-1, batch.candidates)
+    net.train(False)
+    batches = list(micro_batches(corpus.encode_all(groups.take(own)), MICRO_BATCH_TOKENS[dist.device.type]))
+    for batch, real in net.share(batches, FILLER):
+        scores = net(batch.to(dist.device)).view(-1, batch.candidates)
+        if not real:
+            continue
         out[torch.from_numpy(own[batch.order])] = margins(scores)[:, 0].double().cpu()
-    model.train()
+    net.train()
     if dist.world_size > 1:
         torch_dist.all_reduce(out)
     result: Floats = out.numpy()

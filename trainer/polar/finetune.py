@@ -18,12 +18,14 @@ from polar.checkpoint import Loaded
 from polar.config import RunConfig, parse
 from polar.config_reader import read_text
 from polar.data import Preferences, read_preferences
+from polar.distributed import Dist
 from polar.errors import CheckpointError
 from polar.evaluate import PairSet
 from polar.loop import Loop
-from polar.model import RewardModel, build, size_of
+from polar.model import RewardModel, size_of
 from polar.optim import adamw
 from polar.pairs import PreferenceTriplets, held_out_prompts
+from polar.parallel import Net, place
 from polar.progress import Progress, reporting
 from polar.state import Recorder, TrainState, architecture_of, find_start, load_weights, restore
 from polar.step import Stepper
@@ -50,21 +52,21 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         encoder = tokenizer_from_checkpoint(start.weights.tokenizer_json, str(start.weights.info.path))
         task = make_task(config, data, encoder)
         # 4 model, optimizer, schedule
-        model = make_model(config, start.weights, encoder).to(dist.device)
-        optimizer = adamw(model, config.optimizer)
+        net = make_model(config, start.weights, encoder, dist)
+        optimizer = adamw(net.model, config.optimizer)
         total_steps = task.total_steps(config)
         # 5 resume
-        state = restore(model, optimizer, start.resumed, dist) if start.resumed else TrainState()
+        state = restore(net, optimizer, start.resumed) if start.resumed else TrainState()
         # 6 no warm start: the weights are trained already
         parent = start.weights.info.manifest_sha256
         # 7 loop: step, validate, tell, save
-        progress.begin(state, total_steps, size_of(model))
+        progress.begin(state, total_steps, size_of(net.model))
         Loop(
             config=config,
             task=task,
-            stepper=Stepper(model, optimizer, config.optimizer, task.corpus, dist),
+            stepper=Stepper(net, optimizer, config.optimizer, task.corpus, dist),
             recorder=Recorder(
-                document=document, model=model, optimizer=optimizer, encoder=encoder, dist=dist, parent=parent
+                document=document, net=net, optimizer=optimizer, encoder=encoder, dist=dist, parent=parent
             ),
             reporter=reporter,
             progress=progress,
@@ -91,13 +93,13 @@ def make_task(config: RunConfig, data: Preferences, encoder: TextEncoder) -> Tas
     )
 
 
-def make_model(config: RunConfig, weights: Loaded, encoder: TextEncoder) -> RewardModel:
+def make_model(config: RunConfig, weights: Loaded, encoder: TextEncoder, dist: Dist) -> Net:
     """A model of the checkpoint's dimensions with its weights. CheckpointError when tokenizer and model differ."""
     arch, vocab_size = architecture_of(weights)
     if vocab_size < encoder.vocab_size:
         raise CheckpointError(
             f"{weights.info.path}: the tokenizer has {encoder.vocab_size} tokens, the model only {vocab_size}"
         )
-    model = build(arch, vocab_size, config.model.dropout, config.seed)
-    load_weights(model, weights)
-    return model
+    net = place(lambda: RewardModel(arch, vocab_size, config.model.dropout), config.engine, dist)
+    load_weights(net.model, weights)
+    return net

@@ -72,7 +72,7 @@ class Loop:
         return result
 
     def _validate(self, state: TrainState) -> None:
-        state.validation = self.task.validate(self.stepper.model, self.dist)
+        state.validation = self.task.validate(self.stepper.net, self.dist)
         state.validated_step = state.step
         for score in (state.validation.seen, state.validation.unseen):
             if score and not math.isfinite(score.loss):

@@ -8,6 +8,7 @@ In the last layer only the reward tokens pay for queries and feed-forward: score
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -75,7 +76,7 @@ class Attention(nn.Module):
                    ((self.q_proj, asked), (self.k_proj, x_ND), (self.v_proj, x_ND)))
         rope = stream.rope
         q_rope = (rope[0][stream.rewards], rope[1][stream.rewards]) if final else rope
-        out = attend(rotate(q, *q_rope), rotate(k, *rope), v, stream.layout, final=final)
+        out = attend(rotate(q, *q_rope).to(v.dtype), rotate(k, *rope).to(v.dtype), v, stream.layout, final=final)
         projected: Tensor = self.o_proj(out.flatten(1))
         return projected
 
@@ -155,8 +156,8 @@ class RewardModel(nn.Module):
 
     def forward(self, packed: Packed) -> Tensor:
         """Scores [groups * candidates], fp32, group after group."""
-        scores: Tensor = self.v_head(self.model(packed))[:, 0]
-        return scores.float()
+        hidden: Tensor = self.model(packed)
+        return (hidden.float() * self.v_head.weight[0].float()).sum(dim=-1)  # fp32 whatever the layers compute in
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,19 +173,29 @@ class ModelSize:
 
 
 def build(arch: Architecture, vocab_size: int, dropout: float, seed: int) -> RewardModel:
-    """A model with seeded random weights and a zero head, as the official code starts its head.
+    """A model with `initial_weights`."""
+    model = RewardModel(arch, vocab_size, dropout)
+    with torch.no_grad():
+        for parameter, (_, weight) in zip(model.parameters(), initial_weights(model, seed), strict=True):
+            parameter.copy_(weight)
+    return model
 
-    Matrices have standard deviation 1 / sqrt(fan in): 0.02 for a large model, more for a small one, which would
-    otherwise hardly see what its attention gathers beside each token's own embedding.
+
+def initial_weights(model: RewardModel, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Seeded random weights by name, one at a time, and a zero head, as the official code starts its head.
+
+    Only names and shapes of `model` are used. Matrices have standard deviation 1 / sqrt(fan in): 0.02 for a large
+    model, more for a small one, which would otherwise hardly see what its attention gathers beside each token's own
+    embedding.
     """
     generator = torch.Generator().manual_seed(seed)
-    model = RewardModel(arch, vocab_size, dropout)
-    for name, weight in model.named_parameters():
-        if weight.ndim > 1:
-            std = EMBEDDING_STD if "embed_tokens" in name else 1 / math.sqrt(weight.shape[1])
-            nn.init.normal_(weight, std=std, generator=generator)
-    nn.init.zeros_(model.v_head.weight)
-    return model
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 1:
+            yield name, torch.ones(parameter.shape)
+            continue
+        std = EMBEDDING_STD if "embed_tokens" in name else 1 / math.sqrt(parameter.shape[1])
+        weight = torch.empty(parameter.shape).normal_(0, std, generator=generator)
+        yield name, torch.zeros_like(weight) if parameter is model.v_head.weight else weight
 
 
 def size_of(model: RewardModel) -> ModelSize:

@@ -110,3 +110,6 @@ def packed_length(group: Sequence[Ids], share: bool = True) -> int:
     """Tokens a group takes in the stream."""
     shared = shared_length(group) if share else 0
     return sum(len(s) for s in group) - (len(group) - 1) * shared
+
+
+FILLER = pack([[np.array([0, 1]), np.array([0, 2])]], np.zeros(1, dtype=np.int64))  # for a rank that has nothing to do

@@ -19,12 +19,13 @@ from polar.distributed import Dist
 from polar.errors import CheckpointError, Interrupted
 from polar.evaluate import PairSet
 from polar.loop import Loop, stopping
-from polar.model import RewardModel, build, size_of
+from polar.model import RewardModel, initial_weights, size_of
 from polar.optim import adamw
 from polar.pairs import Split, split_trajectories
+from polar.parallel import Net, place
 from polar.progress import Progress, reporting
 from polar.sampling import Index
-from polar.state import Recorder, Start, TrainState, architecture_of, find_start, load_weights, restore
+from polar.state import Recorder, Start, TrainState, architecture_of, fill_model, find_start, load_weights, restore
 from polar.step import Stepper
 from polar.task import Task
 from polar.threads import use_available_cores
@@ -55,26 +56,26 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         encoder = make_encoder(config, start, data, rows, dist)
         task = make_task(config, data, split, encoder)
         # 4 model, optimizer, schedule
-        model = make_model(config, start, encoder).to(dist.device)
-        optimizer = adamw(model, config.optimizer)
+        net = make_model(config, start, encoder, dist)
+        optimizer = adamw(net.model, config.optimizer)
         total_steps = task.total_steps(config)
         # 5 resume
-        state = restore(model, optimizer, start.resumed, dist) if start.resumed else TrainState()
+        state = restore(net, optimizer, start.resumed) if start.resumed else TrainState()
         # 6 warm start, when asked for and not done yet
         warm = config.warm_start is not None and start.resumed is None
         if warm:
             warm_start(
-                config, WarmStart(model, task.corpus, data, rows, dist), progress, lambda: stopping(dist, reporter)
+                config, WarmStart(net, task.corpus, data, rows, dist), progress, lambda: stopping(dist, reporter)
             )
         # 7 loop: step, validate, tell, save
-        progress.begin(state, total_steps, size_of(model))
+        progress.begin(state, total_steps, size_of(net.model))
         parent = start.weights.info.manifest_sha256 if start.weights else None
         Loop(
             config=config,
             task=task,
-            stepper=Stepper(model, optimizer, config.optimizer, task.corpus, dist),
+            stepper=Stepper(net, optimizer, config.optimizer, task.corpus, dist),
             recorder=Recorder(
-                document=document, model=model, optimizer=optimizer, encoder=encoder, dist=dist, parent=parent
+                document=document, net=net, optimizer=optimizer, encoder=encoder, dist=dist, parent=parent
             ),
             reporter=reporter,
             progress=progress,
@@ -139,11 +140,13 @@ def make_task(config: RunConfig, data: Trajectories, split: Split, encoder: Text
     )
 
 
-def make_model(config: RunConfig, start: Start, encoder: TextEncoder) -> RewardModel:
+def make_model(config: RunConfig, start: Start, encoder: TextEncoder, dist: Dist) -> Net:
     """The configured model with seeded random weights, or with those of the init checkpoint. CheckpointError."""
     arch = config.model.architecture
     assert arch is not None
-    model = build(arch, encoder.vocab_size, config.model.dropout, config.seed)
+    net = place(lambda: RewardModel(arch, encoder.vocab_size, config.model.dropout), config.engine, dist)
+    if not start.weights:
+        fill_model(net.model, initial_weights(net.model, config.seed), "initial weights")
     if start.weights:
         found, vocab_size = architecture_of(start.weights)
         if (found, vocab_size) != (arch, encoder.vocab_size):
@@ -151,8 +154,8 @@ def make_model(config: RunConfig, start: Start, encoder: TextEncoder) -> RewardM
                 f"{start.weights.info.path}: expected {arch} with {encoder.vocab_size} tokens, "
                 f"got {found} with {vocab_size}"
             )
-        load_weights(model, start.weights)
-    return model
+        load_weights(net.model, start.weights)
+    return net
 
 
 def warm_start(config: RunConfig, warm: WarmStart, progress: Progress, stop: Callable[[], bool]) -> None:

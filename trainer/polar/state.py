@@ -1,10 +1,12 @@
 """Where a run stands, and how that goes into a checkpoint and comes back."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.optim import AdamW
 
 from polar import checkpoint
@@ -13,10 +15,12 @@ from polar.config import Architecture, RunConfig
 from polar.config_reader import camel, read_object
 from polar.distributed import Dist
 from polar.errors import CheckpointError, ConfigError
-from polar.model import RewardModel
 from polar.optim import load_state, state_tensors
+from polar.parallel import Net
+from polar.precision import LossScale
 from polar.report import Score
 from polar.resume import load_agreed
+from polar.shard import fill
 from polar.step import StepResult
 from polar.task import StyleBaseline, Validation
 from polar.tokenizer import TextEncoder
@@ -77,22 +81,31 @@ def architecture_of(loaded: Loaded) -> tuple[Architecture, int]:
         raise CheckpointError(f"{loaded.info.path}/state.json: {error}") from error
 
 
-def load_weights(model: RewardModel, loaded: Loaded) -> None:
+def load_weights(model: nn.Module, loaded: Loaded) -> None:
     """Put a checkpoint's weights into a model. CheckpointError names the first tensor that does not fit."""
-    own = model.state_dict()
-    for name in sorted(own.keys() | loaded.model.keys()):
-        expected = tuple(own[name].shape) if name in own else "no such tensor"
-        got = tuple(loaded.model[name].shape) if name in loaded.model else "no such tensor"
-        if expected != got:
-            raise CheckpointError(f"{loaded.info.path}: {name}: expected {expected}, got {got}")
-    model.load_state_dict(loaded.model)
+    fill_model(model, loaded.model.items(), str(loaded.info.path))
 
 
-def restore(model: RewardModel, optimizer: AdamW, loaded: Loaded, dist: Dist) -> TrainState:
-    """Bring back weights, optimizer, RNG and counters of this run's checkpoint."""
-    load_weights(model, loaded)
-    load_state(optimizer, model, loaded.optimizer)
-    dist.restore_rng(loaded.rng)
+def fill_model(model: nn.Module, tensors: Iterable[tuple[str, Tensor]], where: str) -> None:
+    """Fill a model's parameters, one by one, or this rank's rows of them. CheckpointError names what does not fit."""
+    left = dict(model.named_parameters())
+    for name, tensor in tensors:
+        parameter = left.pop(name, None)
+        expected = "no such tensor" if parameter is None else tuple(parameter.shape)
+        if parameter is None or expected != tuple(tensor.shape):
+            raise CheckpointError(f"{where}: {name}: expected {expected}, got {tuple(tensor.shape)}")
+        fill(parameter, lambda start, stop, tensor=tensor: tensor[start:stop])  # type: ignore[misc]
+    for name, parameter in sorted(left.items()):
+        raise CheckpointError(f"{where}: {name}: expected {tuple(parameter.shape)}, got no such tensor")
+
+
+def restore(net: Net, optimizer: AdamW, loaded: Loaded) -> TrainState:
+    """Bring back weights, optimizer, loss scale, RNG and counters of a checkpoint."""
+    load_weights(net.model, loaded)
+    load_state(optimizer, net.model, loaded.optimizer)
+    net.dist.restore_rng(dict(loaded.rng))
+    if net.scale and loaded.state.get("lossScale"):
+        net.scale = LossScale(**loaded.state["lossScale"])
     return read_state(loaded)
 
 
@@ -118,7 +131,7 @@ class Recorder:
     """Makes snapshots of one run."""
 
     document: dict[str, Any]
-    model: RewardModel
+    net: Net
     optimizer: AdamW
     encoder: TextEncoder
     dist: Dist
@@ -130,8 +143,8 @@ class Recorder:
         return Snapshot(
             step=state.step,
             tokens=state.tokens,
-            model=dict(self.model.state_dict()),
-            optimizer=state_tensors(self.optimizer, self.model),
+            model=dict(self.net.model.state_dict()),
+            optimizer=state_tensors(self.optimizer, self.net.model),
             rng=self.dist.gather_rng(),
             state=self._state(state),
             config=self.document,
@@ -142,7 +155,7 @@ class Recorder:
         )
 
     def _state(self, state: TrainState) -> dict[str, Any]:
-        decoder = self.model.model
+        decoder = self.net.model.model
         dimensions = {camel(key): value for key, value in asdict(decoder.arch).items()}
         return {
             "dataCursor": state.cursor,
@@ -152,6 +165,7 @@ class Recorder:
             "validatedStep": state.validated_step,
             "styleBaseline": asdict(state.baseline) if state.baseline else None,
             "torch": torch.__version__,
+            **({"lossScale": asdict(self.net.scale)} if self.net.scale else {}),
         }
 
 

@@ -12,11 +12,10 @@ from polar.data import Source
 from polar.distributed import Dist
 from polar.errors import NonFiniteLossError
 from polar.loss import group_losses, ranked_right
-from polar.model import RewardModel
-from polar.optim import clip_gradients, set_learning_rate
-from polar.packing import micro_batches
+from polar.optim import set_learning_rate
+from polar.packing import FILLER, micro_batches
 from polar.pairs import Groups
-from polar.parallel import parallel, synchronised
+from polar.parallel import Net
 
 MICRO_BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
 ROWS_SHOWN = 5
@@ -35,12 +34,11 @@ class StepResult:
 
 
 class Stepper:
-    """What a step needs besides its batch. DistributedDataParallel averages the gradients of several ranks."""
+    """What a step needs besides its batch."""
 
-    def __init__(self, model: RewardModel, optimizer: AdamW, options: Optimizer, corpus: Corpus, dist: Dist) -> None:
-        self.model, self.optimizer, self.options = model, optimizer, options
+    def __init__(self, net: Net, optimizer: AdamW, options: Optimizer, corpus: Corpus, dist: Dist) -> None:
+        self.net, self.model, self.optimizer, self.options = net, net.model, optimizer, options
         self.corpus, self.dist = corpus, dist
-        self.net = parallel(model, dist)
 
     def step(self, groups: Groups, learning_rate: float) -> StepResult:
         """Train on one batch. Collective. Raises BadGroups when a loss or the gradient is not finite."""
@@ -54,9 +52,12 @@ class Stepper:
         )
         if sums["bad"]:
             raise BadGroups(self._agree_on(own[~np.isfinite(losses)], len(groups)))
-        norm = float(clip_gradients(self.model.parameters(), self.options.gradient_clip))
+        norm = self.net.clip(self.options.gradient_clip)
         if not np.isfinite(norm):
-            raise BadGroups(np.arange(len(groups)))
+            if not self.net.overflowed():
+                raise BadGroups(np.arange(len(groups)))
+            self.optimizer.zero_grad(set_to_none=True)
+            return self.step(groups, learning_rate)  # with a smaller loss scale
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -74,12 +75,12 @@ class Stepper:
         losses, right = np.zeros(len(own)), np.zeros(len(own))
         computed = 0
         batches = list(micro_batches(self.corpus.encode_all(own), MICRO_BATCH_TOKENS[self.dist.device.type]))
-        for number, batch in enumerate(batches, start=1):
-            placed = batch.to(self.dist.device)
-            with synchronised(self.net, last=number == len(batches)):
-                scores = self.net(placed).view(-1, batch.candidates)
-                per_group = group_losses(scores)
-                (per_group.sum() * (self.dist.world_size / total)).backward()  # type: ignore[no-untyped-call]
+        for batch, real in self.net.share(batches, FILLER):
+            scores = self.net(batch.to(self.dist.device)).view(-1, batch.candidates)
+            per_group = group_losses(scores)
+            self.net.backward(per_group.sum() * (self.dist.world_size / total if real else 0.0))
+            if not real:
+                continue
             losses[batch.order] = per_group.detach().double().cpu().numpy()
             right[batch.order] = ranked_right(scores.detach()).double().cpu().numpy()
             computed += batch.tokens

@@ -11,8 +11,8 @@ from polar.config import RunConfig
 from polar.data import Source
 from polar.distributed import Dist
 from polar.evaluate import PairSet
-from polar.model import RewardModel
 from polar.pairs import Groups, GroupSource
+from polar.parallel import Net
 from polar.report import Score
 
 BASELINE_PAIRS = 2000
@@ -47,10 +47,10 @@ class Task:
     text_of: Callable[[int], str]
     rows_per_response: int
 
-    def validate(self, model: RewardModel, dist: Dist) -> Validation:
+    def validate(self, net: Net, dist: Dist) -> Validation:
         """Score the fixed pairs. Collective."""
-        unseen = self.unseen.score(model, dist) if self.unseen else None
-        return Validation(seen=self.seen.score(model, dist), unseen=unseen)
+        unseen = self.unseen.score(net, dist) if self.unseen else None
+        return Validation(seen=self.seen.score(net, dist), unseen=unseen)
 
     def style_baseline(self) -> StyleBaseline:
         """Fit the baseline on training pairs and measure it on the validation pairs."""

@@ -27,11 +27,11 @@ from polar.config import Optimizer, PolicyClassification
 from polar.data import Trajectories
 from polar.distributed import Dist
 from polar.encode import Ids
-from polar.errors import NonFiniteLossError
+from polar.errors import ConfigError, NonFiniteLossError
 from polar.model import NORM_EPS, RewardModel
-from polar.optim import adamw, clip_gradients, set_learning_rate
-from polar.packing import Packed, micro_batches
-from polar.parallel import parallel, synchronised
+from polar.optim import adamw, set_learning_rate
+from polar.packing import FILLER, Packed, micro_batches
+from polar.parallel import Net
 from polar.sampling import EpochOrder, Index
 from polar.schedule import learning_rate
 from polar.step import MICRO_BATCH_TOKENS
@@ -83,12 +83,16 @@ class Labelled:
 
 
 class WarmStart:
-    """Trains `model` in place. Draws depend on seed and step alone, so repeating it gives the same weights."""
+    """Trains a model in place. Draws depend on seed and step alone, so repeating it gives the same weights."""
 
-    def __init__(self, model: RewardModel, corpus: Corpus, data: Trajectories, rows: Index, dist: Dist) -> None:
+    def __init__(self, net: Net, corpus: Corpus, data: Trajectories, rows: Index, dist: Dist) -> None:
+        if net.sharded:
+            raise ConfigError("warmStart: expected engine.sharding none: only small models need a warm start")
+        self._net = net
         policies = np.unique(data.policy[rows])
         self._label, self._classes = np.searchsorted(policies, data.policy), len(policies)
-        self._model, self._corpus, self._data, self._rows, self._dist = model, corpus, data, rows, dist
+        self._model: RewardModel = net.model
+        self._corpus, self._data, self._rows, self._dist = corpus, data, rows, dist
 
     def run(self, task: PolicyClassification, options: Optimizer, seed: int) -> Iterator[WarmStep]:
         """Train `task.steps` steps and yield after each. Collective."""
@@ -107,7 +111,7 @@ class WarmStart:
         self, classifier: PolicyClassifier, task: PolicyClassification, options: Optimizer, seed: int, steps: range
     ) -> Iterator[WarmStep]:
         order = EpochOrder(len(self._rows), seed + ORDER_KEY)
-        optimizer, net = adamw(classifier, options), parallel(classifier, self._dist)
+        optimizer, net = adamw(classifier, options), self._net.of(classifier)
         batch = whole_batch(task.batch_trajectories, self._dist.world_size)
         for step in steps:
             drawn = self._rows[order.at(np.arange(batch) + batch * step)]
@@ -117,17 +121,17 @@ class WarmStart:
             yield WarmStep(step=step + 1, loss=loss, accuracy=accuracy)
 
     def _step(
-        self, net: nn.Module, optimizer: AdamW, sequences: list[Labelled], options: Optimizer
+        self, net: Net, optimizer: AdamW, sequences: list[Labelled], options: Optimizer
     ) -> tuple[float, float]:
         """One optimizer step; returns the own-policy head's loss and accuracy."""
         counts = np.sum([(s.labels != IGNORED).sum(axis=0) for s in sequences], axis=0)
         weights = torch.tensor(self._dist.world_size / counts, device=self._dist.device, dtype=torch.float32)
         sums = {"loss": 0.0, "right": 0.0}
         batches = list(self._batches(sequences[self._dist.rank :: self._dist.world_size]))
-        for number, (packed, labels) in enumerate(batches, start=1):
-            with synchronised(net, last=number == len(batches)):
-                losses, right = net(packed.to(self._dist.device), labels.to(self._dist.device))
-                (losses @ weights).backward()
+        nothing = (FILLER, torch.full((FILLER.tokens, len(weights)), IGNORED))
+        for (packed, labels), _ in net.share(batches, nothing):
+            losses, right = net(packed.to(self._dist.device), labels.to(self._dist.device))
+            net.backward(losses @ weights)
             sums["loss"] += float(losses[0].detach())
             sums["right"] += float(right[0])
         sums = self._dist.sum(sums)
@@ -135,7 +139,7 @@ class WarmStart:
             raise NonFiniteLossError(
                 "warm start: the loss is not finite. Lower warmStart.policyClassification.learningRate"
             )
-        clip_gradients([p for group in optimizer.param_groups for p in group["params"]], options.gradient_clip)
+        net.clip(options.gradient_clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return sums["loss"] / counts[0], sums["right"] / counts[0]

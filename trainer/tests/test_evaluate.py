@@ -10,6 +10,7 @@ from polar.distributed import Dist
 from polar.encode import Limits
 from polar.evaluate import PairSet, pair_margins
 from polar.model import build
+from polar.parallel import Net
 from polar.tokenizer import train_tokenizer
 from polar.trajectory_pairs import Draw, TrajectoryPairs
 
@@ -60,7 +61,7 @@ def test_margins_are_the_scores_of_each_pair_whatever_the_batching() -> None:
     model = build(arch, ENCODER.vocab_size, dropout=0.5, seed=0)
     torch.nn.init.normal_(model.v_head.weight)
     groups = pair_set(12).groups
-    got = pair_margins(model, CORPUS, groups, Dist())
+    got = pair_margins(Net(model, Dist()), CORPUS, groups, Dist())
     assert model.training
     model.eval()
     for place in range(12):

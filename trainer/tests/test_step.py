@@ -16,6 +16,7 @@ from polar.loss import group_losses
 from polar.model import RewardModel, build
 from polar.optim import adamw, load_state, state_tensors
 from polar.packing import packed_length
+from polar.parallel import Net
 from polar.step import BadGroups, Stepper
 from polar.tokenizer import train_tokenizer
 from polar.trajectory_pairs import Draw, TrajectoryPairs
@@ -41,7 +42,7 @@ def model() -> RewardModel:
 
 def stepper(net: RewardModel, **options: float) -> Stepper:
     changed = dataclasses.replace(OPTIONS, **options)
-    return Stepper(net, adamw(net, changed), changed, CORPUS, Dist())
+    return Stepper(Net(net, Dist()), adamw(net, changed), changed, CORPUS, Dist())
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:

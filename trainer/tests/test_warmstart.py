@@ -7,6 +7,7 @@ from polar.config import Architecture, Optimizer, PolicyClassification
 from polar.distributed import Dist
 from polar.encode import Limits
 from polar.model import RewardModel, build
+from polar.parallel import Net
 from polar.tokenizer import train_tokenizer
 from polar.warmstart import IGNORED, WarmStart, whole_batch
 
@@ -20,11 +21,13 @@ OPTIONS = Optimizer(
     learning_rate=0.5, batch_triplets=12, schedule="cosine", warmup_percent=5, min_learning_rate_percent=10,
     weight_decay=0.0, beta1=0.9, beta2=0.95, gradient_clip=1.0,
 )  # fmt: skip
+NET = Net(build(ARCH, ENCODER.vocab_size, 0.0, 0), Dist())
 
 
 def warm(model: RewardModel, steps: int = 40) -> list[float]:
     task = PolicyClassification(steps=steps, batch_trajectories=10, learning_rate=0.01)
-    return [done.loss for done in WarmStart(model, CORPUS, DATA, all_rows(DATA), Dist()).run(task, OPTIONS, 4)]
+    start = WarmStart(Net(model, Dist()), CORPUS, DATA, all_rows(DATA), Dist())
+    return [done.loss for done in start.run(task, OPTIONS, 4)]
 
 
 def test_policies_are_learned_and_the_head_on_the_reward_token_is_left_alone() -> None:
@@ -42,7 +45,7 @@ def test_repeating_it_gives_the_same_weights() -> None:
 
 
 def test_every_token_of_a_response_predicts_its_policy_and_the_seconds_predict_the_firsts_too() -> None:
-    start = WarmStart(build(ARCH, ENCODER.vocab_size, 0.0, 0), CORPUS, DATA, all_rows(DATA), Dist())
+    start = WarmStart(NET, CORPUS, DATA, all_rows(DATA), Dist())
     for sequence in start._pairs(np.array([0, 25, 3, 40])):
         ids, own, reference = sequence.ids.tolist(), sequence.labels[:, 0].tolist(), sequence.labels[:, 1].tolist()
         separator, end = ids.index(ENCODER.ids.separator), len(ids) - 1
@@ -56,7 +59,7 @@ def test_every_token_of_a_response_predicts_its_policy_and_the_seconds_predict_t
 
 
 def test_a_single_sequence_is_the_first_half_of_a_pair() -> None:
-    start = WarmStart(build(ARCH, ENCODER.vocab_size, 0.0, 0), CORPUS, DATA, all_rows(DATA), Dist())
+    start = WarmStart(NET, CORPUS, DATA, all_rows(DATA), Dist())
     (pair,), (single,) = start._pairs(np.array([7, 7])), start._singles(np.array([7]))
     assert single.ids.tolist() == pair.ids[: len(single.ids)].tolist()
     assert single.ids[-1] == ENCODER.ids.separator

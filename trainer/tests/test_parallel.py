@@ -1,0 +1,62 @@
+"""However a model is split over ranks, the numbers are those of one process."""
+
+import numpy as np
+import pytest
+from gangs import run_gang
+from parallel_program import Trained, several, train
+from programs import start_server
+
+from polar.config_runtime import Engine
+from polar.distributed import Dist
+
+PLAIN = Engine(precision="fp32", sharding="none")
+SPLIT = Engine(precision="fp32", sharding="full")
+AGAIN = Engine(precision="fp32", sharding="full", activation_checkpointing=True)
+SHARES = {2: [5, 2], 3: [4, 0, 3]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> None:
+    start_server()
+
+
+@pytest.fixture(scope="module")
+def alone() -> Trained:
+    return train(Dist(), PLAIN, [7])
+
+
+def same(got: Trained, wanted: Trained, tolerance: float) -> None:
+    assert got.losses == pytest.approx(wanted.losses, abs=tolerance)
+    assert got.norms == pytest.approx(wanted.norms, rel=tolerance * 10)
+    for name, weight in wanted.weights.items():
+        assert np.allclose(got.weights[name], weight, atol=tolerance * 10), name
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_replicas_and_shards_train_like_one_process_even_with_uneven_micro_batches(alone: Trained, ranks: int) -> None:
+    shares = SHARES[ranks]
+    runs = {
+        "replicas": (PLAIN, shares, 10_000), "replicas, many micro-batches": (PLAIN, shares, 30),
+        "shards": (SPLIT, shares, 10_000), "shards, many micro-batches": (SPLIT, shares, 30),
+        "shards, recomputed": (AGAIN, shares, 30),
+    }  # fmt: skip
+    results = run_gang(several, ranks, runs)
+    for name in runs:
+        for result in results:
+            same(result[name], alone, 2e-6)
+            assert result[name].sharded == ("shards" in name)
+    assert results[0]["shards, recomputed"].losses == results[0]["shards, many micro-batches"].losses
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_stays_close_to_fp32(alone: Trained, precision: str) -> None:
+    runs = {
+        sharding: (Engine(precision=precision, sharding=sharding), [5, 2], 10_000)  # type: ignore[arg-type]
+        for sharding in ("none", "full")
+    }
+    for result in run_gang(several, 2, runs):
+        for one in result.values():
+            assert one.losses[0] == pytest.approx(alone.losses[0], abs=0.02) and one.losses[0] != alone.losses[0]
+            assert one.losses == pytest.approx(alone.losses, abs=0.2)
+            assert one.norms[0] == pytest.approx(alone.norms[0], rel=0.05)
+            assert all(weight.dtype == np.float32 for weight in one.weights.values())
