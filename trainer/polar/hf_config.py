@@ -22,14 +22,15 @@ UNSUPPORTED = ("bias", "attention_bias", "mlp_bias", "quantization_config")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HfModel:
-    """What a folder holds. `head` is the stored name of the reward head, None when it has none. `max_length` is the
-    length from which the rotary embedding is another one (dynamic scaling), None when there is no such length."""
+    """What a folder holds. `head` is the stored name of the reward head, None when it has none. Beyond `max_length` the
+    rotary embedding is another one (dynamic scaling); None when it never is. `positions`: max_position_embeddings."""
 
     layout: Layout
     head: str | None
     architecture: Architecture
     vocab_size: int
     max_length: int | None
+    positions: int
 
 
 def read_hf_config(path: Path) -> HfModel:
@@ -76,7 +77,7 @@ class _Reader:
         self._expect("head_dim", arch.head_size(), (None, arch.head_size()))
         return HfModel(
             layout=layout, head=head, architecture=arch, vocab_size=self._whole("vocab_size"),
-            max_length=self._unscaled_length(),
+            max_length=self._unscaled_length(), positions=self._whole("max_position_embeddings", 2048),
         )  # fmt: skip
 
     def _layout(self) -> tuple[Layout, str | None]:

@@ -25,10 +25,20 @@ UNUSED = ("output.weight", "lm_head.weight")  # language-model heads
 UNUSED_SUFFIX = ".rotary_emb.inv_freq"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """What an own checkpoint says of the run it comes from. `run_config` is the run's JSON document."""
+
+    run_config: dict[str, Any]
+    step: int
+    tokens: int
+    val_loss: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Weights:
     """A model on storage. `max_length` is the longest sequence for which the rotary embedding is the trainer's (None:
-    any). `manifest_sha256`, `run_config` and `step` are None for a Hugging Face folder."""
+    any), `positions` how long sequences may be. A Hugging Face folder has no `manifest_sha256` and no `origin`."""
 
     where: str
     architecture: Architecture
@@ -36,8 +46,8 @@ class Weights:
     tokenizer_json: str
     manifest_sha256: str | None
     max_length: int | None
-    run_config: dict[str, Any] | None
-    step: int | None
+    positions: int
+    origin: Origin | None
     read: Callable[[], Iterator[tuple[str, Tensor]]]
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -92,11 +102,21 @@ def _own(path: Path, manifest_sha256: str | None) -> Weights:
     for name, shape in shapes.items():
         got = loaded.model[name]
         _fits(f"{path}: {name}", shape, (tuple(got.shape), got.dtype in DTYPES.values(), str(got.dtype)))
+    info = loaded.info
     return Weights(
         where=str(path), architecture=arch, vocab_size=vocab_size, tokenizer_json=loaded.tokenizer_json,
-        manifest_sha256=loaded.info.manifest_sha256, max_length=None, run_config=loaded.config, step=loaded.info.step,
+        manifest_sha256=info.manifest_sha256, max_length=None, positions=_trained_length(loaded.config, path),
+        origin=Origin(run_config=loaded.config, step=info.step, tokens=info.tokens, val_loss=info.val_loss),
         read=lambda: ((name, loaded.model[name]) for name in shapes),
     )  # fmt: skip
+
+
+def _trained_length(run_config: dict[str, Any], path: Path) -> int:
+    data = run_config.get("data")
+    length = data.get("maxLength") if isinstance(data, dict) else None
+    if not isinstance(length, int):
+        raise CheckpointError(f"{path / CONFIG}: data.maxLength: expected a whole number, got {length!r}")
+    return length
 
 
 def _hugging_face(path: Path) -> Weights:
@@ -113,7 +133,7 @@ def _hugging_face(path: Path) -> Weights:
     return Weights(
         where=str(path), architecture=model.architecture, vocab_size=model.vocab_size,
         tokenizer_json=_tokenizer(path / TOKENIZER), manifest_sha256=None, max_length=model.max_length,
-        run_config=None, step=None, read=lambda: _read(model, plan, stored),
+        positions=model.positions, origin=None, read=lambda: _read(model, plan, stored),
     )  # fmt: skip
 
 

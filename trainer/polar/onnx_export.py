@@ -1,0 +1,79 @@
+"""A folder with the model as an ONNX graph (onnx_model.py), for servers without Python.
+
+model.onnx        the graph; its metadata `polar` is the content of polar.json
+model.onnx.data   the weights, float32
+polar.json        checkpoint hash, encoding, limits, token ids
+tokenizer.json    README.md
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import onnx
+import torch
+from onnx import TensorProto, helper
+
+from polar.export_card import onnx_card, provenance
+from polar.export_folder import new_folder
+from polar.onnx_model import ModelGraph
+from polar.onnx_ops import Graph
+from polar.tokenizer import tokenizer_from_checkpoint
+from polar.weights import Weights, open_weights
+
+OPSET = 17
+IR_VERSION = 8
+ALIGNMENT = 4096
+DATA_FILE = "model.onnx.data"
+INPUTS = {"prefix_ids": ["S"], "candidate_ids": ["G", "C"], "candidate_lengths": ["G"]}
+
+
+def export_onnx(source: Path, target: Path) -> None:
+    """Write a checkpoint or Hugging Face folder as the new folder `target`. Holds one tensor in memory at a time.
+
+    CheckpointError for a bad source, ConfigError when `target` exists.
+    """
+    weights = open_weights(source)
+    encoder = tokenizer_from_checkpoint(weights.tokenizer_json, weights.where)
+    facts = provenance(weights, encoder)
+    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    with new_folder(target) as folder:
+        with (folder / DATA_FILE).open("xb") as file:
+            stored = list(_write_weights(weights, file))
+        onnx.save(_model(weights, stored, text), str(folder / "model.onnx"))
+        (folder / "polar.json").write_text(text, encoding="utf-8")
+        (folder / "tokenizer.json").write_text(encoder.to_json(), encoding="utf-8")
+        (folder / "README.md").write_text(onnx_card(facts), encoding="utf-8")
+
+
+def _model(weights: Weights, stored: list[TensorProto], facts: str) -> onnx.ModelProto:
+    graph = Graph()
+    scores = ModelGraph(graph, weights.architecture).scores()
+    graph.nodes.append(helper.make_node("Identity", [scores], ["scores"]))
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, axes) for name, axes in INPUTS.items()]
+    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["G"])]
+    whole = helper.make_graph(graph.nodes, "polar", inputs, outputs, initializer=[*graph.initializers, *stored])
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(whole, opset_imports=opsets, ir_version=IR_VERSION, producer_name="polar.export")
+    helper.set_model_props(model, {"polar": facts})
+    return model
+
+
+def _write_weights(weights: Weights, file: BinaryIO) -> Iterator[TensorProto]:
+    """Writes the tensors one after the other and describes where each is."""
+    for name, tensor in weights.tensors():
+        matrix = tensor.ndim == 2 and name != "model.embed_tokens.weight"
+        value = (tensor.t() if matrix else tensor).to(torch.float32).contiguous()
+        file.write(bytes(-file.tell() % ALIGNMENT))
+        offset = file.tell()
+        file.write(value.numpy().data)
+        yield _external(name, list(value.shape), offset, file.tell() - offset)
+
+
+def _external(name: str, shape: list[int], offset: int, length: int) -> TensorProto:
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", DATA_FILE), ("offset", str(offset)), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)
+    return tensor
