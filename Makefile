@@ -11,6 +11,8 @@ PYTHON := trainer/.venv/bin/python
 TEST_ARGS ?=
 UP_ARGS ?=
 DEMO_ARGS ?=
+BENCH_ARGS ?=
+BENCH_PYTHON := .local/bench/venv/bin/python
 
 ##@ General
 
@@ -83,8 +85,8 @@ generate: setup ## Regenerate CRDs, docs and the run-config schema from the zod 
 .PHONY: fmt
 fmt: setup ## Fix what eslint and ruff can fix.
 	@node_modules/.bin/eslint --fix .
-	@trainer/.venv/bin/ruff check --fix trainer demo
-	@trainer/.venv/bin/ruff format trainer demo
+	@trainer/.venv/bin/ruff check --fix trainer demo bench
+	@trainer/.venv/bin/ruff format trainer demo bench
 
 .PHONY: lint
 lint: setup ## eslint (budgets, import direction), tsc, ruff and mypy.
@@ -103,3 +105,27 @@ test-e2e: setup ## Runs, faults and bad input end to end on an embedded cluster 
 .PHONY: verify
 verify: setup ## Lint, then prove that generated files are fresh.
 	@$(NODE) hack/test.ts lint generated
+
+##@ Measure
+
+.PHONY: bench
+bench: bench-trainer ## All side-by-side measurements.
+
+.PHONY: bench-trainer
+bench-trainer: setup-python .local/bench/venv/.synced ## Training speed and memory beside TRL's RewardTrainer (under ten minutes on two quiet cores).
+	@PYTHONPATH=trainer $(PYTHON) bench/trainer/bench.py --trl-python $(BENCH_PYTHON) $(BENCH_ARGS)
+
+.PHONY: bench-requirements
+bench-requirements: .local/bench/venv/.synced ## Pin the newest TRL for the bench.
+	@cd bench/trainer && $(CURDIR)/$(UV) pip compile --quiet --upgrade --no-annotate --python $(CURDIR)/$(BENCH_PYTHON) \
+	  --override overrides.txt --custom-compile-command "make bench-requirements" requirements.in -o requirements.txt
+
+# The bench's environment sees the trainer's packages behind its own, so that both sides run the same torch.
+.local/bench/venv/.synced: bench/trainer/requirements.txt trainer/.venv/.synced $(UV)
+	@echo "installing TRL for the bench"
+	@mkdir -p .local/bench
+	@$(UV) venv --quiet --clear --python $(PYTHON) .local/bench/venv
+	@$(UV) pip install --quiet --no-deps --python $(BENCH_PYTHON) -r bench/trainer/requirements.txt
+	@$(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > "$$($(BENCH_PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/trainer.pth"
+	@touch $@

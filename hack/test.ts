@@ -71,7 +71,7 @@ const SUITES: readonly Suite[] = [
   { name: 'lint', says: 'eslint, tsc, ruff, mypy (about a minute)', run: () => oneOf([
     ['eslint', [NODE, 'node_modules/eslint/bin/eslint.js', '.']],
     ['tsc', [NODE, 'node_modules/typescript/bin/tsc', '-p', '.']],
-    ['ruff', [join(ROOT, 'trainer/.venv/bin/ruff'), 'check', 'trainer', 'demo']],
+    ['ruff', [join(ROOT, 'trainer/.venv/bin/ruff'), 'check', 'trainer', 'demo', 'bench']],
     ['mypy', [join(ROOT, 'trainer/.venv/bin/mypy')], join(ROOT, 'trainer')],
   ]) },
   { name: 'generated', says: 'generated files are fresh', run: () => oneOf([

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
-
 from polar.config import Architecture
-from polar.model import RewardModel, build
+from polar.model import build
+from safetensors.torch import save_file
+
 from sizes import Size
 
 SEED = 5
@@ -31,10 +31,3 @@ def write_weights(size: Size, path: Path) -> None:
     generator = torch.Generator().manual_seed(SEED)
     torch.nn.init.normal_(model.v_head.weight, std=HEAD_STD, generator=generator)
     save_file({name: weight.detach() for name, weight in model.named_parameters()}, path)
-
-
-def read_model(size: Size, path: Path) -> RewardModel:
-    """Our model with the drawn weights."""
-    model = RewardModel(architecture(size), size.vocab_size)
-    model.load_state_dict(load_file(path))
-    return model.train()

@@ -4,6 +4,7 @@ A contender says one JSON object per line on what was its standard output; its p
 `ready`, then times one epoch per `go` it reads, and says its peak memory when its input ends.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -11,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import torch
 
 PROCESS = Path("/proc/self")
 RESET_PEAK = "5"
@@ -38,15 +41,16 @@ class Memory:
 
     def __init__(self) -> None:
         self.baseline_mib = _status_mib("VmRSS")
-        try:
+        with contextlib.suppress(OSError):  # where the kernel refuses, the peak may be that of the imports
             (PROCESS / "clear_refs").write_text(RESET_PEAK)
-        except OSError:  # an old kernel or a sandbox: the peak then covers the imports too, which is never more
-            pass
 
     def report(self) -> dict[str, float]:
-        """MiB: the imports, the highest resident size since, and the difference."""
+        """MiB: the imports, the highest resident size since, and the difference (on a GPU: its allocator's peak)."""
         peak = _status_mib("VmHWM")
-        return {"baseline_mib": self.baseline_mib, "high_water_mib": peak, "peak_mib": peak - self.baseline_mib}
+        found = {"baseline_mib": self.baseline_mib, "high_water_mib": peak, "peak_mib": peak - self.baseline_mib}
+        if torch.cuda.is_initialized():
+            found["peak_mib"] = torch.cuda.max_memory_allocated() / 2**20
+        return {name: round(value, 1) for name, value in found.items()}
 
 
 def timed(work: Callable[[], None]) -> float:

@@ -1,19 +1,27 @@
 """Our contender: the trainer's own step on groups of token sequences."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-
-import workload
-from backbone import read_model
+from polar import step
 from polar.config import Optimizer
+from polar.config_runtime import Engine
 from polar.distributed import Dist
 from polar.encode import Ids, SpecialIds
+from polar.model import RewardModel
 from polar.optim import adamw
+from polar.packing import micro_batches, pack
 from polar.pairs import Groups
+from polar.parallel import place
 from polar.step import Stepper
+from safetensors.torch import load_file
+
+import workload
+from backbone import architecture
 from sizes import Size
 
 LEARNING_RATE = 1e-5
@@ -37,9 +45,9 @@ class TokenCorpus:
     sequences: list[list[Ids]]
     ids: SpecialIds
 
-    def encode(self, groups: Groups, row: int) -> list[Ids]:
-        """The sequences of one group."""
-        return self.sequences[int(groups.reference[row])]
+    def encode_all(self, groups: Groups) -> list[list[Ids]]:
+        """The sequences of every group."""
+        return [self.sequences[int(i)] for i in groups.reference]
 
     def count_tokens(self, groups: Groups) -> np.ndarray:
         """Tokens by group; the step only sorts and reports by them."""
@@ -55,22 +63,39 @@ def special_ids() -> SpecialIds:
 
 
 class Trainer:
-    """A model, its optimizer and its stepper over one workload."""
+    """A model, its optimizer and its stepper over one workload. `share` False computes every sequence whole."""
 
-    def __init__(self, size: Size, weights: Path, sequences: list[list[Ids]], device: str) -> None:
-        self.size, self.sequences = size, sequences
-        dist = Dist(rank=0, world_size=1, device=torch.device(device))
-        self.model = read_model(size, weights).to(dist.device)
-        corpus = TokenCorpus(sequences, special_ids())
-        self.stepper = Stepper(self.model, adamw(self.model, OPTIONS), OPTIONS, corpus, dist)  # type: ignore[arg-type]
+    def __init__(self, size: Size, weights: Path, sequences: list[list[Ids]], spec: dict[str, Any]) -> None:
+        self.batch, self.sequences = size.batch, sequences
+        dist = Dist(rank=0, world_size=1, device=torch.device(spec["device"]))
+        net = place(lambda: RewardModel(architecture(size), size.vocab_size), Engine(), dist)
+        net.model.load_state_dict(load_file(weights, device=str(dist.device)))
+        self.model = net.model.train()
+        corpus: Any = TokenCorpus(sequences, special_ids())
+        self.stepper = Stepper(net, adamw(self.model, OPTIONS), OPTIONS, corpus, dist)
+        if not spec.get("share", True):
+            step.micro_batches = partial(micro_batches, share=False)
+        if spec.get("most_tokens"):
+            step.MICRO_BATCH_TOKENS[spec["device"]] = spec["most_tokens"]
         self.computed_tokens = 0
+        self.loss = 0.0
 
     def epoch(self) -> None:
         """Every group once, in batches."""
-        self.computed_tokens = 0
-        for start in range(0, len(self.sequences), self.size.batch):
-            numbers = np.arange(start, min(start + self.size.batch, len(self.sequences)))
-            self.computed_tokens += self.stepper.step(_groups(numbers), LEARNING_RATE).computed_tokens
+        results = []
+        for start in range(0, len(self.sequences), self.batch):
+            numbers = np.arange(start, min(start + self.batch, len(self.sequences)))
+            results.append(self.stepper.step(_groups(numbers), LEARNING_RATE))
+        self.computed_tokens = sum(r.computed_tokens for r in results)
+        self.loss = float(np.mean([r.loss for r in results]))
+
+
+def scores(model: RewardModel, groups: list[list[Ids]]) -> list[float]:
+    """One score per sequence, sequence by sequence."""
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        packed = [pack([group], np.zeros(1, dtype=np.int64)).to(device) for group in groups]
+        return [float(score) for one in packed for score in model(one)]
 
 
 def _groups(numbers: np.ndarray) -> Groups:

@@ -1,6 +1,6 @@
 """Where our side's time goes: tokens per second and the slowest operators.
 
-    PYTHONPATH=trainer trainer/.venv/bin/python bench/trainer/profile_ours.py --candidates 2 --epochs 2
+PYTHONPATH=trainer trainer/.venv/bin/python bench/trainer/profile_ours.py --candidates 2 --epochs 2
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "weights.safetensors"
         write_weights(size, weights)
-        trainer = Trainer(size, weights, workload.paper_like(size, options.candidates), options.device)
+        trainer = Trainer(size, weights, workload.paper_like(size, options.candidates), vars(options))
     print(f"warm-up: {meter.timed(trainer.epoch):.2f} s")
     for _ in range(options.epochs):
         seconds = meter.timed(trainer.epoch)
@@ -51,6 +51,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--candidates", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--most-tokens", type=int, help="micro-batch budget, instead of the trainer's own")
+    parser.add_argument("--share", action=argparse.BooleanOptionalAction, default=True, help="share prefixes")
     parser.add_argument("--operators", action="store_true", help="also profile one epoch by operator")
     return parser.parse_args()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One setting of the bench. `scale` divides every committed length; `pairs` is one epoch, the unit that is timed."""
+    """Dimensions of one machine class. `scale` divides the committed lengths; an epoch of `pairs` groups is timed."""
 
     hidden_size: int
     num_layers: int

@@ -1,0 +1,150 @@
+"""The three settings of the bench: what runs against what, and what follows from it."""
+
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polar.encode import Ids
+
+import workload
+from limits import group_flops, padded_flops
+from processes import Contender, Match, Measured
+from sizes import Size
+
+GROUPED = "group_by_length"
+MICRO_BATCHES = (1, 2, 4, 8)
+EQUAL = 8
+NEGATIVES = 4
+SAME_SCORES = {"cpu": 1e-4, "cuda": 5e-2}  # bf16 there
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What all stages need. Token files and specs go to `folder`."""
+
+    size: Size
+    common: dict[str, Any]
+    ours: Path
+    trl: Path
+    folder: Path
+    most_rounds: int
+
+    def contender(self, name: str, tokens: Path, **spec: Any) -> Contender:
+        """A contender by the first word of its name."""
+        side = name.split("_", maxsplit=1)[0]
+        python = self.trl if side == "trl" else self.ours
+        return Contender(name, python, {**self.common, "side": side, "tokens": str(tokens), **spec})
+
+    def tokens(self, name: str, groups: list[list[Ids]]) -> Path:
+        """A file with these groups."""
+        path = self.folder / f"{name}.npz"
+        workload.save(path, groups)
+        return path
+
+    def play(self, contenders: list[Contender], rounds: int, deadline: float) -> dict[str, Measured]:
+        """Rounds in turn, printed."""
+        with Match(contenders, self.folder) as match:
+            measured = match.play(rounds, deadline)
+        for name, result in measured.items():
+            tell(
+                f"  {name:<16} {result.median:8.2f} s   rounds {result.seconds}   peak {result.memory['peak_mib']} MiB"
+            )
+        return measured
+
+
+def against_trl(bench: Bench, name: str, groups: list[list[Ids]], deadline: float) -> Result:
+    """TRL at each micro-batch on one batch, then the fastest against ours, shared and not, on all groups."""
+    tell(f"{name}: TRL by micro-batch, {bench.size.batch} pairs, grouped by length")
+    scan, equal = _scan(bench, name, groups[: bench.size.batch])
+    best = min(scan, key=lambda micro_batch: scan[micro_batch])
+    tell(f"{name}: ours against TRL at micro-batch {best}, {len(groups)} pairs an epoch")
+    file = bench.tokens(name, groups)
+    contenders = [
+        bench.contender("ours", file),
+        bench.contender(f"trl_{best}", file, micro_batch=best, sampling=GROUPED),
+        bench.contender("ours_unshared", file, share=False),
+    ]
+    found = bench.play(contenders, bench.most_rounds, deadline)
+    ours, trl, unshared = (found[c.name] for c in contenders)
+    check_scores(bench, ours, trl)
+    flops = group_flops(bench.size, groups)
+    limit = padded_flops(bench.size, trl.shapes) / len(trl.rounds) / flops.useful
+    return {
+        "ours_over_trl": ratio(trl, ours),
+        "ours_over_trl_limit": round(limit, 3),
+        "shared_over_unshared": ratio(unshared, ours),
+        "flop_ratio": round(flops.shared_limit, 3),
+        "trl_micro_batch": best,
+        "trl_seconds_by_micro_batch": scan,
+        "equal_micro_batch_8": equal,
+        "pairs_per_second": {n: round(len(groups) / m.median, 3) for n, m in found.items()},
+        "useful_flops": flops.useful,
+        "seconds": {n: m.seconds for n, m in found.items()},
+        "memory_mib": {n: m.memory for n, m in found.items()},
+        "tokens": {
+            "ours": ours.rounds[-1]["computed_tokens"],
+            "ours_unshared": unshared.rounds[-1]["computed_tokens"],
+            "trl_padded": sum(rows * width for rows, width in trl.shapes) // len(trl.rounds),
+        },
+        "versions": {**ours.ready["versions"], **trl.ready["versions"]},
+    }
+
+
+def _scan(bench: Bench, name: str, groups: list[list[Ids]]) -> tuple[dict[int, float], Result]:
+    """Seconds of TRL by micro-batch; the largest one against ours with as many groups in a micro-batch."""
+    file = bench.tokens(f"{name}_one_batch", groups)
+    seconds = {}
+    for micro_batch in MICRO_BATCHES:
+        trl = bench.contender(f"trl_{micro_batch}", file, micro_batch=micro_batch, sampling=GROUPED)
+        if micro_batch < EQUAL:
+            seconds[micro_batch] = bench.play([trl], 1, 0)[trl.name].median
+            continue
+        whole = sum(len(s) for group in groups for s in group)
+        ours = bench.contender("ours_8", file, most_tokens=whole)
+        found = bench.play([ours, trl], 1, 0)
+        seconds[micro_batch] = found[trl.name].median
+        limit = padded_flops(bench.size, found[trl.name].shapes) / group_flops(bench.size, groups).useful
+        equal = {
+            "ours_over_trl": ratio(found[trl.name], found["ours_8"]),
+            "limit": round(limit, 3),
+            "memory_mib": {n: m.memory for n, m in found.items()},
+        }
+    return seconds, equal
+
+
+def negatives(bench: Bench, deadline: float) -> Result:
+    """Ours with four negatives per positive against one, in pairs per second."""
+    tell(f"negatives: {NEGATIVES} per positive against 1, {bench.size.pairs} groups an epoch")
+    sets = {n: workload.paper_like(bench.size, n + 1) for n in (1, NEGATIVES)}
+    contenders = [bench.contender(f"ours_{n}", bench.tokens(f"negatives_{n}", groups)) for n, groups in sets.items()]
+    found = bench.play(contenders, bench.most_rounds, deadline)
+    one, four = (found[c.name] for c in contenders)
+    cost = {n: group_flops(bench.size, groups).useful for n, groups in sets.items()}
+    return {
+        "negatives4_over_negatives1": round(ratio(one, four) * NEGATIVES, 3),
+        "negatives4_limit": round(NEGATIVES * cost[1] / cost[NEGATIVES], 3),
+        "seconds": {n: m.seconds for n, m in found.items()},
+        "memory_mib": {n: m.memory for n, m in found.items()},
+    }
+
+
+def check_scores(bench: Bench, ours: Measured, trl: Measured) -> None:
+    """Both sides must be the same model. RuntimeError when their scores of the same sequences differ."""
+    pairs = zip(ours.ready["scores"], trl.ready["scores"], strict=True)
+    widest = max(abs(a - b) for a, b in pairs)
+    tell(f"  scores of both sides differ by at most {widest:.1e}")
+    if not widest <= SAME_SCORES[bench.common["device"]]:
+        raise RuntimeError(f"the two sides are not the same model: scores differ by {widest}")
+
+
+def ratio(slower: Measured, faster: Measured) -> float:
+    """Median over the rounds of how many times the time of its neighbour in the same round a contender takes."""
+    return round(statistics.median(a / b for a, b in zip(slower.seconds, faster.seconds, strict=True)), 3)
+
+
+def tell(text: str) -> None:
+    """A line for people, at once."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
