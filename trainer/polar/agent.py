@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
 from polar.lifeline import die_with_parent
-from polar.result import RESULT_DIR
+from polar.watch import RESULT_DIR
 
 
 def main() -> None:

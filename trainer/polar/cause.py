@@ -4,9 +4,12 @@ The rank that fails leaves its reason in the gang's TCP store; ranks that then l
 with the same code. Best effort: the store may be gone with worker 0.
 """
 
+import contextlib
 import json
 import os
 import re
+import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +17,7 @@ import torch.distributed as torch_dist
 
 KEY = "polar/failure"
 TIMEOUT = timedelta(seconds=2)
+ANSWER_SECONDS = 5.0
 _PEER_LOST = re.compile(
     r"connection (closed|reset|refused|was likely closed)|broken pipe|socket closed|gloo|nccl|timed out|remote process",
     re.IGNORECASE,
@@ -28,18 +32,38 @@ def is_peer_loss(error: BaseException) -> bool:
 
 def publish(failure: dict[str, Any]) -> None:
     """Leaves this rank's failure for its peers, unless another rank was first."""
-    store = _store()
-    if store is not None:
-        store.compare_set(KEY, "", json.dumps(failure))
+
+    def leave() -> None:
+        store = _store()
+        if store is not None:
+            store.compare_set(KEY, "", json.dumps(failure))
+
+    _answered(leave)
 
 
 def read() -> dict[str, Any] | None:
     """The failure another rank left, or None."""
-    store = _store()
-    if store is None or not store.check([KEY]):
-        return None
-    value = json.loads(store.get(KEY))
+
+    def look() -> Any:
+        store = _store()
+        return json.loads(store.get(KEY)) if store is not None and store.check([KEY]) else None
+
+    value = _answered(look)
     return value if isinstance(value, dict) else None
+
+
+def _answered(action: Callable[[], Any]) -> Any:
+    """What an action gives, or None when it fails or takes too long: a stopped store answers nothing for ever."""
+    answers: list[Any] = []
+
+    def act() -> None:
+        with contextlib.suppress(Exception):
+            answers.append(action())
+
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    return answers[0] if answers else None
 
 
 def _store() -> Any:

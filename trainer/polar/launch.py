@@ -25,7 +25,8 @@ from polar import termination
 from polar.config import RunConfig
 from polar.errors import ConfigError, Interrupted, PolarError
 from polar.ranks import Ranks
-from polar.result import RESULT_DIR, Result, explain
+from polar.result import Result, explain
+from polar.watch import RESULT_DIR
 
 PROGRAMS = {"PolarPretrain": "polar.pretrain", "PolarFinetune": "polar.finetune"}
 POLL_SECONDS = 0.1
@@ -139,9 +140,11 @@ def stop_here(shutdown: Shutdown) -> None:
 
 
 def supervise(process: subprocess.Popen[bytes], here: Ranks, shutdown: Shutdown) -> None:
-    """Waits for the ranks; after SIGTERM passes it on, and kills what is left at the deadline."""
+    """Waits for the ranks and ends those that no longer run; after SIGTERM passes it on and kills what is left at the
+    deadline."""
     while process.poll() is None:
         time.sleep(POLL_SECONDS)
+        here.end_silent(stopping=shutdown.deadline is not None)
         if shutdown.deadline is None:
             continue
         pids = here.terminate()
@@ -156,7 +159,7 @@ def outcome_of(here: Ranks, return_code: int, *, direct: bool, stopped: float | 
     results, exit_codes = here.results(), here.exit_codes()
     if direct:
         exit_codes = {here.first: return_code}
-    outcome = termination.decide(results, exit_codes, here.numbers())
+    outcome = termination.decide({**here.hung(), **results}, exit_codes, here.numbers())
     if stopped is not None and outcome["exitCode"] == PolarError.exit_code:
         message = f"stopped before it could save ({outcome['message']}); earlier checkpoints are intact"
         outcome |= {"exitCode": Interrupted.exit_code, "reason": Interrupted.reason, "message": message}

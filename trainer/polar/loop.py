@@ -9,12 +9,14 @@ from polar.config import RunConfig
 from polar.distributed import Dist
 from polar.errors import Interrupted, NonFiniteLossError
 from polar.progress import Progress
+from polar.replicas import check_replicas
 from polar.report import Reporter
 from polar.saver import Saver
 from polar.schedule import learning_rate
 from polar.state import Recorder, TrainState
 from polar.step import BadGroups, Stepper, StepResult
 from polar.task import Task
+from polar.watch import WATCH
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
@@ -34,10 +36,12 @@ class Loop:
         """Train from `state` to the last step, or until all ranks agree to stop.
 
         `save_first` saves before the first step (the result of a warm start). Every other checkpoint but one made by a
-        stop has a validation loss. Raises Interrupted after saving, NonFiniteLossError, and what saving raises.
+        stop has a validation loss. Raises Interrupted after saving, NonFiniteLossError, ReplicasDifferError, and what
+        saving raises.
         """
         config, dist = self.config, self.dist
         saver = self._saver() if dist.is_main else None
+        WATCH.limit_to(config.watch.hang_timeout_seconds)
         try:
             if save_first:
                 self._save(saver, state, validated=False)
@@ -47,6 +51,7 @@ class Loop:
                 stop = not last and stopping(self.dist, self.reporter)
                 save = last or stop or state.step % config.checkpoint.every_steps == 0
                 validate = not stop and (save or state.step % config.validation.every_steps == 0)
+                self._compare(state, save)
                 if validate:
                     self._validate(state)
                 self.progress.trained(state, result, validate)
@@ -57,11 +62,13 @@ class Loop:
                 if stop:
                     break
         finally:
+            WATCH.mark("end")
             if saver:
                 saver.close()
         self._after(state)
 
     def _step(self, state: TrainState) -> StepResult:
+        WATCH.mark("step", state.step + 1)
         groups = self.task.train.groups(state.cursor, self.config.optimizer.batch_triplets)
         rate = learning_rate(self.config.optimizer, state.step, self.total_steps)
         try:
@@ -71,7 +78,13 @@ class Loop:
         state.advance(result, len(groups))
         return result
 
+    def _compare(self, state: TrainState, before_save: bool) -> None:
+        every = self.config.watch.hash_every_steps
+        if every and (before_save or state.step % every == 0):
+            check_replicas(self.stepper.model, self.dist, state.step)
+
     def _validate(self, state: TrainState) -> None:
+        WATCH.mark("validation", state.step)
         state.validation = self.task.validate(self.stepper.net, self.dist)
         state.validated_step = state.step
         for score in (state.validation.seen, state.validation.unseen):
@@ -79,10 +92,12 @@ class Loop:
                 raise NonFiniteLossError(
                     f"step {state.step}: the validation loss is not finite. Lower optimizer.learningRate"
                 )
+        WATCH.mark("style baseline", state.step)
         if state.baseline is None and self.dist.is_main:
             state.baseline = self.task.style_baseline()
 
     def _save(self, saver: Saver | None, state: TrainState, validated: bool) -> None:
+        WATCH.mark("save", state.step)
         snapshot = self.recorder.snapshot(state, validated)
         if saver:
             saver.submit(snapshot)

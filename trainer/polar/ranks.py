@@ -4,10 +4,16 @@ import contextlib
 import json
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from polar.errors import HungError
 from polar.result import Result
+
+SLACK_SECONDS = 2.0
+AFTER_A_HANG_SECONDS = 5.0
+STOPPING_SECONDS = 30.0
 
 
 @dataclass
@@ -18,6 +24,8 @@ class Ranks:
     first: int
     count: int
     _signalled: set[int] = field(default_factory=set)
+    _beats: dict[int, tuple[int, float]] = field(default_factory=dict)
+    ended: dict[int, str] = field(default_factory=dict)
 
     def numbers(self) -> list[int]:
         """The rank numbers."""
@@ -35,13 +43,52 @@ class Ranks:
                     os.kill(pid, signal.SIGTERM)
         return known
 
+    def end_silent(self, stopping: bool) -> None:
+        """Ends the ranks whose beats stay away for longer than their phase may take, and notes them in `ended`.
+
+        A rank notices by itself that it hangs, unless it is stopped or in native code that keeps the interpreter's
+        lock. SIGABRT makes faulthandler print its stacks all the same. It is later than the ranks' own look at each
+        other, which says more, but soon once a rank here has ended with that or the pod is being stopped.
+        """
+        results = self.results()
+        hung = any(one["exitCode"] == HungError.exit_code for one in results.values())
+        most = AFTER_A_HANG_SECONDS if hung else STOPPING_SECONDS if stopping else float("inf")
+        for rank in self.numbers():
+            beat = self._read(rank, "beat")
+            if rank in results or rank in self.ended or not beat:
+                continue
+            number, since = self._beats.setdefault(rank, (beat["beat"], time.monotonic()))
+            silent = time.monotonic() - since
+            if number != beat["beat"]:
+                self._beats[rank] = (beat["beat"], time.monotonic())
+            elif silent > min(most, 1.25 * beat["limit"] + SLACK_SECONDS):
+                doing = f"{beat['phase']} {beat['step']}" if beat["step"] else beat["phase"]
+                self.ended[rank] = (
+                    f"rank {rank} does not run for {silent:.0f} s ({doing}): stopped, or stuck in native code"
+                )
+                self._abort(rank)
+
+    def hung(self) -> dict[int, Result]:
+        """Outcomes of the ranks that `end_silent` ended."""
+        kind = {"exitCode": HungError.exit_code, "reason": HungError.reason, "peerLost": False}
+        return {rank: {**kind, "rank": rank, "message": text} for rank, text in self.ended.items()}
+
+    def _abort(self, rank: int) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self.directory / f"rank-{rank}.pid").read_text(encoding="ascii"))
+            os.kill(pid, signal.SIGABRT)
+            os.kill(pid, signal.SIGCONT)
+
+    def _read(self, rank: int, kind: str) -> Result | None:
+        with contextlib.suppress(OSError, ValueError):
+            value: Result = json.loads((self.directory / f"rank-{rank}.{kind}").read_bytes())
+            return value
+        return None
+
     def results(self) -> dict[int, Result]:
         """The result files that are there, by rank."""
-        found: dict[int, Result] = {}
-        for rank in self.numbers():
-            with contextlib.suppress(OSError, ValueError):
-                found[rank] = json.loads((self.directory / f"rank-{rank}.json").read_bytes())
-        return found
+        found = {rank: self._read(rank, "json") for rank in self.numbers()}
+        return {rank: result for rank, result in found.items() if result is not None}
 
     def exit_codes(self) -> dict[int, int]:
         """What torchrun knows of the ranks that failed: exit code, negative for a signal."""

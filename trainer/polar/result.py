@@ -16,9 +16,10 @@ from typing import Any, NoReturn
 
 from polar import stop
 from polar.durable import NO_SPACE, error_number
-from polar.errors import Interrupted, OutOfMemoryError, PolarError, StorageFullError
+from polar.errors import HungError, Interrupted, OutOfMemoryError, PolarError, StorageFullError
+from polar.hang import Failure
+from polar.watch import RESULT_DIR, WATCH
 
-RESULT_DIR = "POLAR_RESULT_DIR"
 MAX_MESSAGE = 1500
 Summary = dict[str, Any]
 Result = dict[str, Any]
@@ -34,6 +35,7 @@ def run_rank(main: Callable[[Summary], None]) -> NoReturn:
     stop.install()
     _register()
     summary: Summary = {}
+    WATCH.start(lambda failure: _end_hung(failure, summary))
     try:
         main(summary)
         result: Result = {"exitCode": 0, "reason": "Complete", "message": "", "peerLost": False}
@@ -41,6 +43,7 @@ def run_rank(main: Callable[[Summary], None]) -> NoReturn:
         if not isinstance(error, Interrupted):
             traceback.print_exc()
         result = _failure(error)
+    WATCH.close()
     result |= {"rank": _rank(), "summary": summary}
     write_result(result)
     print(f"rank {_rank()}: {result['reason']}: {result['message']}".rstrip(": "), file=sys.stderr)
@@ -51,6 +54,15 @@ def run_rank(main: Callable[[Summary], None]) -> NoReturn:
         sys.exit(0)
     # Not sys.exit: destroying a process group whose peers are waiting in a collective can hang.
     os._exit(0 if launched and result["exitCode"] == Interrupted.exit_code else result["exitCode"])
+
+
+def _end_hung(failure: Failure, summary: Summary) -> NoReturn:
+    """Ends a process whose main thread is stuck."""
+    result = {"exitCode": failure.code, "reason": failure.reason, "message": _cut(failure.message), "peerLost": False}
+    with contextlib.suppress(Exception):
+        write_result({**result, "rank": _rank(), "summary": dict(summary)})
+    print(f"rank {_rank()}: {result['reason']}: {result['message']}", file=sys.stderr, flush=True)
+    os._exit(failure.code)
 
 
 def explain(error: BaseException) -> tuple[int, str, str]:
@@ -102,7 +114,8 @@ def _failure(error: BaseException) -> Result:
                 cause.publish({"rank": _rank(), "exitCode": code, "reason": reason, "message": message})
         elif known := cause.read():
             result |= {"exitCode": known["exitCode"], "reason": known["reason"], "peerLost": False}
-            result["message"] = f"rank {known['rank']}: {known['message']}"
+            hung = known["exitCode"] == HungError.exit_code
+            result["message"] = known["message"] if hung else f"rank {known['rank']}: {known['message']}"
         else:
             result["message"] = _cut(f"lost the connection to another rank: {message}")
     return result

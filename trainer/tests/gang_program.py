@@ -1,8 +1,11 @@
 """A stand-in for a training program: what it does comes in GANG_PLAN, JSON by rank (see test_launch.py).
 
+"watch" is the hang timeout in seconds.
+
 A gang of one imports no torch, so that most tests take no time.
 """
 
+import ctypes
 import errno
 import importlib
 import json
@@ -15,6 +18,7 @@ from typing import Any
 from polar import stop
 from polar.errors import DataError, Interrupted, NonFiniteLossError
 from polar.result import Summary
+from polar.watch import WATCH
 
 PLAN: dict[str, Any] = json.loads(os.environ.get("GANG_PLAN", "{}"))
 RANK = int(os.environ.get("RANK", "0"))
@@ -27,11 +31,13 @@ def main(config_path: str, summary: Summary) -> None:
     if gang and PLAN.get("exercise"):
         summary.update(exercise(gang))
     steps = int(PLAN.get("steps", 5))
+    WATCH.limit_to(PLAN.get("watch", 0))
     for step in range(steps):
+        WATCH.mark("step", step + 1)
         if gang.any(gang.stop.requested) if gang else stop.FLAG.requested:
             (OUT / f"saved-{RANK}").write_text(str(step))
             raise Interrupted(f"saved at step {step}")
-        if step == 2:
+        if step == int(PLAN.get("at", 2)):
             (OUT / f"running-{RANK}").write_text(str(os.getpid()))
             act(PLAN.get(str(RANK), "train"))
         summary.update(step=step + 1, totalSteps=steps, trainLoss=1 / (step + 1), valLoss=float("nan"))
@@ -55,6 +61,8 @@ def act(what: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "exit":
         os._exit(3)
+    if what == "keep the lock":
+        ctypes.PyDLL(None).sleep(1000)
     if what == "hang":
         while True:
             time.sleep(0.1)

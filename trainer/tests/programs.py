@@ -36,18 +36,19 @@ def start_server() -> None:
 class Gang:
     """The processes of one attempt; rank r's output goes to `<directory>/run.rank-r.log`.
 
-    They are forked from a server that has imported torch already, which saves seconds for each of them.
+    `program` is a module that runs instead of the real one. The processes are forked from a server that has imported
+    torch already, which saves seconds for each of them.
     """
 
-    def __init__(self, config: Path, ranks: int = 1) -> None:
-        self.config, port = config, _free_port()
+    def __init__(self, config: Path, ranks: int = 1, program: str = "") -> None:
+        self.config, self.program, port = config, program, _free_port()
         self.processes = [self._start(rank, ranks, port) for rank in range(ranks)]
 
     def _start(self, rank: int, ranks: int, port: int) -> ForkServerProcess:
         gang = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         environment = {name: str(value) for name, value in gang.items()} | {"GLOO_SOCKET_IFNAME": "lo"}
         self.log(rank).touch()
-        process = SERVER.Process(target=_run_rank, args=(self.config, environment, self.log(rank)))
+        process = SERVER.Process(target=_run_rank, args=(self.config, environment, self.log(rank), self.program))
         process.start()
         return process
 
@@ -82,12 +83,12 @@ class Gang:
             process.join()
 
 
-def _run_rank(config: Path, environment: dict[str, str], log: Path) -> None:
+def _run_rank(config: Path, environment: dict[str, str], log: Path, program: str) -> None:
     os.environ.update(environment)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    program = PROGRAMS[json.loads(config.read_text())["kind"]]
+    program = program or PROGRAMS[json.loads(config.read_text())["kind"]]
     sys.argv = ["polar.rank", program, "--config", str(config)]
     rank.main()
 

@@ -205,3 +205,24 @@ def test_a_killed_rank_is_named_by_its_worker_before_its_peer_gives_up(gang: Any
     assert first.process.poll() is None
     code, message, _ = first.end()
     assert code == 1 and message["message"].startswith("lost the connection to another rank: ")
+
+
+def test_a_rank_in_native_code_that_keeps_the_interpreter_is_ended_with_its_stacks(worker: Any) -> None:
+    started = time.monotonic()
+    code, message, log = worker({"0": "keep the lock", "watch": 1, "at": 8, "steps": 9, "pause": 0.3}).end()
+    assert (code, message["reason"]) == (16, "Hung") and time.monotonic() - started < 12
+    assert "rank 0 does not run for " in message["message"] and "(step " in message["message"]
+    assert 'gang_program.py", line' in log and "in act" in log
+
+
+def test_a_stopped_rank_ends_both_workers_with_16_and_is_named(gang: Any) -> None:
+    workers = gang({"steps": 100_000, "pause": 0.01, "watch": 2, "at": 5})
+    pid = int(workers[1].wait_for("running-1"))
+    time.sleep(2)  # until its beats tell that it trains
+    os.kill(pid, signal.SIGSTOP)
+    started = time.monotonic()
+    (first, said, log), (second, other, other_log) = [one.end() for one in workers]
+    assert (first, second) == (16, 16) and time.monotonic() - started < 15
+    assert said["message"].startswith("rank 1 did not finish step ") and "rank 0 waits in all_reduce" in said["message"]
+    assert "stopped, or stuck in native code" in said["message"] and "stopped" in other["message"]
+    assert "gang_program.py" in log and "gang_program.py" in other_log and not alive(pid)

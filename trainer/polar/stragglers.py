@@ -1,0 +1,75 @@
+"""Names the ranks that the others wait for: those whose own part of a step takes much longer than the others' parts."""
+
+import statistics
+import time
+from collections import deque
+from typing import Any
+
+import torch
+
+WINDOW = 20
+SLOW, RECOVERED = 1.5, 1.3
+
+
+class OwnTime:
+    """Measures what a rank does by itself in a step: from `start` to the last `stop`, which comes before it waits."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._from = self._to = self._now()
+
+    def start(self) -> None:
+        """The step begins."""
+        self._from = self._now()
+
+    def stop(self) -> None:
+        """From here on the time may be spent waiting for other ranks."""
+        self._to = self._now()
+
+    def seconds(self) -> float:
+        """The time between; on a GPU it is the device's own and is waited for."""
+        if not self._cuda:
+            return float(self._to - self._from)
+        self._to.synchronize()
+        return float(self._from.elapsed_time(self._to)) / 1000
+
+    def _now(self) -> Any:
+        if not self._cuda:
+            return time.monotonic()
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+
+class Stragglers:
+    """Keeps the times of the newest steps and says when a rank becomes slow or is no longer."""
+
+    def __init__(self, processes_per_worker: int) -> None:
+        self._per_worker = processes_per_worker
+        self._steps: deque[list[float]] = deque(maxlen=WINDOW)
+        self.slow: dict[int, float] = {}
+
+    def add(self, seconds: list[float]) -> list[str]:
+        """Add a step's times, one per rank; returns a line for each rank that becomes slow, or is no longer.
+
+        A rank is slow when the median of its times over the window is above 1.5 times the median of the others'.
+        `slow` has their ratios.
+        """
+        self._steps.append(seconds)
+        if len(self._steps) < WINDOW or len(seconds) < 2:
+            return []
+        own = [statistics.median(times) for times in zip(*self._steps, strict=True)]
+        said = []
+        for rank, taken in enumerate(own):
+            usual = statistics.median(own[:rank] + own[rank + 1 :])
+            ratio = taken / max(1e-9, usual)
+            name = f"rank {rank} (worker {rank // self._per_worker})"
+            if rank not in self.slow and ratio > SLOW:
+                said.append(f"{name} is slow: its part of a step takes {taken:.3g} s, {ratio:.2g} times the others'")
+            elif rank in self.slow and ratio < RECOVERED:
+                said.append(f"{name} is no longer slow")
+                del self.slow[rank]
+                continue
+            if rank in self.slow or ratio > SLOW:
+                self.slow[rank] = ratio
+        return said

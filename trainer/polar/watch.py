@@ -1,0 +1,178 @@
+"""Notices a rank that makes no progress and ends it with the stacks of its threads, instead of waiting for ever.
+
+The main thread marks what it does; a daemon thread looks at the marks about once a second. It runs while the main
+thread waits in a collective or for a device. Where it cannot run itself (the process is stopped, or native code keeps
+the interpreter's lock) its beats stay away, and `polar.launch` ends the rank; without that program faulthandler's own
+thread at least prints the stacks.
+
+A rank is overdue when a phase takes longer than its limit: `hangTimeoutSeconds`, or ten times what it usually takes but
+at least two minutes. Phases of unknown length (start, a first step, saving) have half an hour, as collectives do.
+A rank that is overdue ends, unless it may be waiting for a peer that is not. What another rank failed with ends it too,
+should the collective it is in not have noticed.
+"""
+
+import faulthandler
+import json
+import os
+import statistics
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from polar.errors import HungError
+from polar.hang import Failure, Record, told, where
+from polar.peers import Peers
+
+RESULT_DIR = "POLAR_RESULT_DIR"
+FLOOR_SECONDS = 120.0
+UNKNOWN_SECONDS = 1800.0
+TIMES_USUAL = 10
+MEASURED = {"step", "warm start", "validation"}
+WINDOW, ENOUGH = 50, 3
+TICK_SECONDS = 1.0
+PEER_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the main thread is doing, the number of marks so far, and when it was made (monotonic seconds)."""
+
+    phase: str
+    step: int
+    number: int
+    at: float
+
+
+class Watch:
+    """The marks of this process, and the thread that looks at them once `start` is called."""
+
+    def __init__(self) -> None:
+        self._mark = Mark("start", 0, 0, time.monotonic())
+        self._usual: dict[str, deque[float]] = {}
+        self._bound = 0.0
+        self._closed, self._news = False, threading.Event()
+        self._beat = 0
+        self._peers: Peers | None = None
+
+    def mark(self, phase: str, step: int = 0) -> None:
+        """Say that what was marked before is done and that `phase` (of `step`) begins. Cheap; main thread."""
+        self._begin(phase, step, self._mark.number + 1)
+
+    def beat(self) -> None:
+        """Say that a part of the phase is done and the next part begins."""
+        self._begin(self._mark.phase, self._mark.step, self._mark.number)
+
+    def limit_to(self, seconds: float) -> None:
+        """Use a fixed limit for phases of known length; 0 is automatic."""
+        self._bound = seconds
+
+    def limit(self, phase: str) -> float:
+        """Seconds that a phase may take."""
+        usual = self._usual.get(phase, ())
+        if phase not in MEASURED or len(usual) < ENOUGH:
+            return max(UNKNOWN_SECONDS, self._bound)
+        return self._bound or max(FLOOR_SECONDS, TIMES_USUAL * statistics.median(list(usual)))
+
+    def start(self, end: Callable[[Failure], None]) -> None:
+        """Begin to look. `end` is called, in another thread, with what is wrong; it must end the process."""
+        self._mark = Mark("start", 0, 0, time.monotonic())
+        faulthandler.enable(all_threads=True)
+        threading.Thread(target=self._run, args=(end,), name="watch", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._closed = True
+        self._news.set()
+        if self._peers:
+            self._peers.close()
+
+    def _begin(self, phase: str, step: int, number: int) -> None:
+        before, now = self._mark, time.monotonic()
+        self._usual.setdefault(before.phase, deque(maxlen=WINDOW)).append(now - before.at)
+        self._mark = Mark(phase, step, number, now)
+        if phase != before.phase:
+            self._news.set()
+
+    def _run(self, end: Callable[[Failure], None]) -> None:
+        while not self._closed:
+            self._beat += 1
+            record = self._record()
+            if not leave_beat(record):  # nobody else would print the stacks
+                faulthandler.dump_traceback_later(1.1 * record.limit, exit=False)
+            failure = self._judged(record)
+            if failure:
+                faulthandler.cancel_dump_traceback_later()
+                dump_stacks(failure.message)
+                if self._peers and failure.rank == record.rank:
+                    self._peers.publish(failure)
+                end(failure)
+                return
+            self._news.wait(self._tick())
+            self._news.clear()
+        faulthandler.cancel_dump_traceback_later()
+
+    def _record(self) -> Record:
+        mark, now = self._mark, time.monotonic()
+        limit, quiet = self.limit(mark.phase), now - mark.at
+        return Record(
+            rank=int(os.environ.get("RANK", "0")), beat=self._beat, phase=mark.phase, step=mark.step,
+            marks=mark.number, quiet=quiet, limit=limit, where=where() if quiet > limit / 2 else "",
+        )
+
+    def _judged(self, own: Record) -> Failure | None:
+        peers = self._gossip(own)
+        known = peers.failure() if peers else None
+        if known and own.phase in MEASURED and own.quiet > PEER_GRACE_SECONDS:
+            return known
+        if not own.overdue:
+            return None
+        seen = peers.view() if peers else []
+        if any(one.may_work(own.quiet) for one in seen):
+            return None
+        message = told(own, seen, peers is None or peers.reachable())
+        return known or Failure(own.rank, HungError.exit_code, HungError.reason, message)
+
+    def _gossip(self, own: Record) -> Peers | None:
+        """The peers, once the gang has met; the last mark says that it is about to part."""
+        if self._peers is None and own.marks and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            self._peers = Peers(own)
+        if self._peers:
+            self._peers.tell(own, self._tick(), parting=own.phase == "end")
+        return self._peers
+
+    def _tick(self) -> float:
+        return min(TICK_SECONDS, max(0.1, self.limit(self._mark.phase) / 40))
+
+
+def leave_beat(record: Record) -> bool:
+    """Leave a record for `polar.launch`; False when there is none."""
+    path = result_file(record.rank, "beat")
+    if path is None:
+        return False
+    temporary = path.with_suffix(".beat.tmp")
+    temporary.write_text(json.dumps(asdict(record)), encoding="utf-8")
+    temporary.rename(path)
+    return True
+
+
+def dump_stacks(message: str) -> None:
+    """The Python stacks of all threads on stderr, and in a file beside the result."""
+    print(f"{message}. The stacks of this rank:", file=sys.stderr, flush=True)
+    faulthandler.dump_traceback(all_threads=True)
+    path = result_file(int(os.environ.get("RANK", "0")), "stacks")
+    if path:
+        with path.open("w", encoding="utf-8") as file:
+            faulthandler.dump_traceback(file=file, all_threads=True)
+
+
+def result_file(rank: int, kind: str) -> Path | None:
+    """A file of a rank beside its result, when it was launched."""
+    directory = os.environ.get(RESULT_DIR)
+    return Path(directory) / f"rank-{rank}.{kind}" if directory else None
+
+
+WATCH = Watch()
