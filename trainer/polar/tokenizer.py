@@ -17,8 +17,10 @@ from polar.encode import (
     Limits,
     SpecialIds,
     Text,
+    assemble,
     cut_prompt,
     cut_response,
+    fits,
     join,
     literal_pattern,
     response_cost,
@@ -27,6 +29,7 @@ from polar.encode import (
     strip_literals,
 )
 from polar.errors import CheckpointError, ConfigError
+from polar.internlm2_tokenizer import read_internlm2
 
 PAD = "<pad>"
 BOS = "<s>"
@@ -59,7 +62,8 @@ class TextEncoder:
             joiner=self._tokens(["\n"])[0],
         )
         _add_bos(tokenizer, self.ids.bos)
-        self._cuttable = tokenizer.pre_tokenizer is not None  # else a token may span what follows a word
+        state = b"" if tokenizer.pre_tokenizer is None else tokenizer.pre_tokenizer.__getstate__()
+        self._cuttable = b'"use_regex":true' in state or b'"Split"' in state  # else a token may span the end of a word
         special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
         self._literal = literal_pattern([SEPARATOR, REWARD, *special])
         self._reach = max(len(name) for name in [SEPARATOR, REWARD, *special]) - 1
@@ -109,7 +113,18 @@ class TextEncoder:
             excess = max(len(found) for found in sequences) - limits.max_length
             if excess <= 0 or left == 0:
                 return sequences
-            left = max(0, left - (excess + 1) // 2)  # tokenised again, a text can be longer than its parts
+            left = max(0, left - max(1, excess // 6))  # tokenised again, a cut text can be longer, at worst three times
+
+    def encode_each(self, reference: Text | None, candidates: Sequence[Text], limits: Limits) -> list[Ids]:
+        """Sequences of one reference with each candidate, each as if it were alone (released client)."""
+        rows = [*self.encode_rows(candidates if reference is None else [reference, *candidates], limits)]
+        first = None if reference is None else rows.pop(0)
+        return [
+            assemble(first, [row], self.ids)[0]
+            if fits(first, [row], limits)
+            else self.encode_group(reference, [text], limits)[0]
+            for row, text in zip(rows, candidates, strict=True)
+        ]
 
     def to_json(self) -> str:
         """The content of tokenizer.json. Whoever tokenises with it gets the BOS in front."""
@@ -191,12 +206,19 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> TextEncoder:
 
 
 def read_tokenizer(path: Path) -> TextEncoder:
-    """The tokenizer in a Hugging Face folder or file. ConfigError when it is missing or lacks a special token."""
+    """The tokenizer in a Hugging Face folder or file: tokenizer.json, or tokenizer.model as InternLM2 folders have it.
+
+    ConfigError when it is missing or lacks a special token.
+    """
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
+        if not file.exists() and (path / "tokenizer.model").exists():
+            return TextEncoder(read_internlm2(path), str(path))
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"model.tokenizer.path: cannot read {file}: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"model.tokenizer.path: {error}") from error
     return _parse(text, str(file), ConfigError)
 
 
