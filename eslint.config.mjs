@@ -48,6 +48,7 @@ export default tseslint.config(
   forbid(['operator/src/run/**/*.ts'], ['**/sweep/*', '**/ingest/*'], 'run meets the others through the API server only.'),
   forbid(['operator/src/ingest/**/*.ts'], ['**/run/*', '**/sweep/*'], 'ingest meets run through the API server only.'),
   forbid(['operator/src/api/**/*.ts'], ['**/runtime/*', '**/run/*', '**/ingest/*', '@kubernetes/*', 'node:*'], 'api declares fields and imports nothing but zod.'),
+  forbid(['operator/src/workers/**/*.ts'], ['**/run/*', '**/sweep/*', '**/ingest/*', '**/runtime/*'], 'workers are programs of their own: they share nothing with the controllers but api.'),
   pure,
   { files: ['**/*.mjs'], ...tseslint.configs.disableTypeChecked, rules: { ...tseslint.configs.disableTypeChecked.rules, 'no-restricted-exports': 'off' } },
 );

@@ -1,0 +1,153 @@
+// From (prompt, reference, candidate) to the token sequence a POLAR model scores: the official text-level encoding, as
+// trainer/polar/encode.py has it (rules and defaults are described there). testdata/encoding holds both to the same ids.
+import type { Tokenizer } from './tokenizer.ts';
+
+export const SEPARATOR = '<|reward|>';
+export const REWARD = '[UNUSED_TOKEN_130]';
+/** The reward token, two joiners and the separator. */
+const RESERVED = 4;
+
+export type Wrapper = 'pretrain' | 'sft';
+export type Ids = readonly number[];
+export interface Message { readonly content: string }
+export type Content = string | readonly Message[];
+
+/** One prompt with one response. */
+export interface Text { readonly prompt: string; readonly response: string; readonly wrapper: Wrapper }
+
+/** Sequence limits in tokens, and the two choices on which the official sources disagree (released client: right, newline). */
+export interface Limits {
+  readonly maxLength: number;
+  readonly maxResponseLength: number;
+  readonly cutSide: 'right' | 'left';
+  readonly emptyResponse: 'newline' | 'omit';
+}
+
+/** What encodes: both for the whole life of a checkpoint. */
+export interface Encoder { readonly tokenizer: Tokenizer; readonly limits: Limits }
+
+/** Tokens of one joined text, its prompt whole: before a separator and behind one. Costs are official lengths, BOS counted. */
+export interface EncodedRow { readonly first: Ids; readonly second: Ids; readonly promptCost: number; readonly responseCost: number }
+
+/** Text of a prompt or response: a string as it is, or the contents of a message list joined by newlines. */
+export function flatten(content: Content): string {
+  return typeof content === 'string' ? content : content.map((message) => message.content).join('\n');
+}
+
+/** What finds the names of special tokens written in a text; a name wins over a shorter one that begins it. */
+export function literalPattern(names: readonly string[]): RegExp {
+  const sorted = [...names].sort((a, b) => b.length - a.length);
+  return new RegExp(sorted.map((name) => name.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')).join('|'), 'gu');
+}
+
+/** The text without names of special tokens, also without those that appear when others are taken out. */
+export function stripLiterals(text: string, literal: RegExp): string {
+  let left = text;
+  for (;;) {
+    const next = left.replace(literal, '');
+    if (next === left) return left;
+    left = next;
+  }
+}
+
+/** Tokens left for a prompt, BOS counted, never negative: with a reference each of two copies gets so many. */
+export function room(reference: number | null, candidates: readonly number[], limits: Limits): number {
+  const left = limits.maxLength - RESERVED - Math.max(...candidates);
+  return Math.max(0, reference === null ? left : Math.floor((left - reference) / 2));
+}
+
+/** Whether a group keeps its prompts whole, so that `assemble` gives what `encodeGroup` gives. */
+export function fits(reference: EncodedRow | null, candidates: readonly EncodedRow[], limits: Limits): boolean {
+  const left = room(reference?.responseCost ?? null, candidates.map((row) => row.responseCost), limits);
+  const rows = reference === null ? candidates : [reference, ...candidates];
+  if (rows.some((row) => row.promptCost > left)) return false;
+  if (reference === null) return Math.max(...candidates.map((row) => row.first.length)) + 2 <= limits.maxLength;
+  return reference.first.length + Math.max(...candidates.map((row) => row.second.length)) + 3 <= limits.maxLength;
+}
+
+/** Sequences of one reference with each candidate, the reward token last. Cuts nothing. */
+export function assemble(reference: EncodedRow | null, candidates: readonly EncodedRow[], tokenizer: Tokenizer): number[][] {
+  return candidates.map((row) => sequence(reference?.first ?? null, reference === null ? row.first : row.second, tokenizer));
+}
+
+/** The tokens of each text alone, prompts whole, responses cut to maxResponseLength. */
+export async function encodeRows(texts: readonly Text[], encoder: Encoder): Promise<EncodedRow[]> {
+  const { tokenizer } = encoder;
+  const prompts = await tokenizer.tokens(texts.map((text) => text.prompt));
+  const { kept, costs } = await responses(texts, encoder);
+  const joined = joinAll(texts, await tokenizer.texts(prompts), kept, encoder);
+  const [first, second] = await Promise.all([tokenizer.tokens(joined), tokenizer.behind(joined)]);
+  return texts.map((_, row) => ({
+    first: first[row] ?? [], second: second[row] ?? [], promptCost: (prompts[row]?.length ?? 0) + 1, responseCost: costs[row] ?? 0,
+  }));
+}
+
+/**
+ * Sequences of one reference with each candidate, cut as far as needed; the longest candidate decides how much prompt
+ * all of them keep (official training code). Without a reference a sequence is BOS {prompt}{j}{candidate} REWARD.
+ */
+export async function encodeGroup(reference: Text | null, candidates: readonly Text[], encoder: Encoder): Promise<number[][]> {
+  const { tokenizer, limits } = encoder;
+  const group = reference === null ? candidates : [reference, ...candidates];
+  const prompts = await tokenizer.tokens(group.map((text) => text.prompt));
+  const { kept, costs } = await responses(group, encoder);
+  let left = reference === null ? room(null, costs, limits) : room(costs[0] ?? 0, costs.slice(1), limits);
+  for (;;) {
+    const cut = await tokenizer.texts(prompts.map((prompt) => cutPrompt(prompt, left)));
+    const found = await sequences(joinAll(group, cut, kept, encoder), reference !== null, tokenizer);
+    const excess = Math.max(...found.map((ids) => ids.length)) - limits.maxLength;
+    if (excess <= 0 || left === 0) return found;
+    left = Math.max(0, left - Math.max(1, Math.floor(excess / 6))); // tokenised again, a cut text can be longer, at worst three times
+  }
+}
+
+/** Sequences of one reference with each candidate, each as if it were alone (released client). */
+export async function encodeEach(reference: Text | null, candidates: readonly Text[], encoder: Encoder): Promise<number[][]> {
+  const { tokenizer, limits } = encoder;
+  const rows = await encodeRows(reference === null ? candidates : [reference, ...candidates], encoder);
+  const first = reference === null ? null : rows[0] ?? null;
+  const found: number[][] = [];
+  for (const [at, text] of candidates.entries()) {
+    const row = rows.slice(reference === null ? at : at + 1).slice(0, 1);
+    found.push(...(fits(first, row, limits) ? assemble(first, row, tokenizer) : await encodeGroup(reference, [text], encoder)));
+  }
+  return found;
+}
+
+/** The part of a response that is kept. The cap counts a BOS in front, which a cut on the left drops first. */
+function cutResponse(response: Ids, limits: Limits): Ids {
+  if (response.length + 1 <= limits.maxResponseLength) return response;
+  return limits.cutSide === 'right' ? response.slice(0, limits.maxResponseLength - 1) : response.slice(response.length - limits.maxResponseLength);
+}
+
+/** The last tokens of a prompt that fit in `left`; its BOS counts and is the first to go. */
+function cutPrompt(prompt: Ids, left: number): Ids {
+  return prompt.length + 1 <= left ? prompt : prompt.slice(Math.max(0, prompt.length - left));
+}
+
+function join(prompt: string, response: string, wrapper: Wrapper, limits: Limits): string {
+  return wrapper === 'pretrain' || (response === '' && limits.emptyResponse === 'omit') ? prompt + response : `${prompt}\n${response}`;
+}
+
+/** Each response at its final length as text, and its cost. */
+async function responses(texts: readonly Text[], { limits, tokenizer }: Encoder): Promise<{ kept: string[]; costs: number[] }> {
+  const tokens = await tokenizer.tokens(texts.map((text) => text.response));
+  const kept = await tokenizer.texts(tokens.map((ids) => cutResponse(ids, limits)));
+  return { kept, costs: tokens.map((ids) => Math.min(ids.length + 1, limits.maxResponseLength)) };
+}
+
+/** Prompts and responses joined. A name of a special token that only the joint makes is taken out as well. */
+function joinAll(texts: readonly Text[], prompts: readonly string[], kept: readonly string[], { limits, tokenizer }: Encoder): string[] {
+  return texts.map((text, at) => stripLiterals(join(prompts[at] ?? '', kept[at] ?? '', text.wrapper, limits), tokenizer.literal));
+}
+
+async function sequences(joined: readonly string[], referenced: boolean, tokenizer: Tokenizer): Promise<number[][]> {
+  if (!referenced) return (await tokenizer.tokens(joined)).map((ids) => sequence(null, ids, tokenizer));
+  const [first = []] = await tokenizer.tokens(joined.slice(0, 1));
+  return (await tokenizer.behind(joined.slice(1))).map((ids) => sequence(first, ids, tokenizer));
+}
+
+function sequence(reference: Ids | null, candidate: Ids, tokenizer: Tokenizer): number[] {
+  const { bos, separator, reward } = tokenizer.ids;
+  return reference === null ? [bos, ...candidate, reward] : [bos, ...reference, separator, ...candidate, reward];
+}
