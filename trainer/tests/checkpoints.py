@@ -28,7 +28,7 @@ def save_checkpoint(root: Path, seed: int = 0, model: dict[str, torch.Tensor] | 
         "model": {"init": {"path": "/secret/place", "manifestSha256": "0123"}},
     }
     snapshot = checkpoint.Snapshot(
-        step=5, tokens=1234, val_loss=0.25, model=model or llama_tensors(seed=seed), optimizer={}, rng={}, config=config,
-        state={"model": {**DIMENSIONS, "vocabSize": VOCAB}}, tokenizer_json=tokenizer_json(),
+        step=5, tokens=1234, val_loss=0.25, config=config, model=model or llama_tensors(seed=seed),
+        optimizer={}, rng={}, state={"model": {**DIMENSIONS, "vocabSize": VOCAB}}, tokenizer_json=tokenizer_json(),
     )  # fmt: skip
     return checkpoint.save(root, snapshot).path

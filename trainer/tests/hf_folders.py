@@ -33,6 +33,7 @@ def internlm2_config(**changes: Any) -> dict[str, Any]:
         "rope_theta": 50000000,
         "rope_scaling": {"factor": 2.0, "type": "dynamic"},
         "max_position_embeddings": 1000,
+        "pretraining_tp": 1,
         "tie_word_embeddings": False,
         "torch_dtype": "float16",
         **changes,
