@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from polar import checkpoint, score
+from polar import checkpoint, score, scorer
 from polar.config import Architecture
 from polar.config_reader import camel
+from polar.encode import Text
 from polar.model import build
 from polar.tokenizer import train_tokenizer
 
@@ -25,6 +26,10 @@ ARCH = {
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("score"))
+
+
+def save(root: Path, **data: str) -> Path:
     encoder = train_tokenizer(["river stone lamp cloud"] * 4, 300)
     dimensions = {name: ARCH[camel(name)] for name in Architecture.__slots__}
     model = build(Architecture(**dimensions), encoder.vocab_size, 0.0, 0)
@@ -32,9 +37,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     snapshot = checkpoint.Snapshot(
         step=1, tokens=1, model=dict(model.state_dict()), optimizer={}, rng={},
         state={"model": {**ARCH, "vocabSize": encoder.vocab_size}},
-        config={"data": {"maxLength": 60, "maxResponseLength": 20, "wrapper": "sft"}}, tokenizer_json=encoder.to_json(),
+        config={"data": {"maxLength": 60, "maxResponseLength": 20, "wrapper": "sft", **data}},
+        tokenizer_json=encoder.to_json(),
     )  # fmt: skip
-    return checkpoint.save(tmp_path_factory.mktemp("score"), snapshot).path
+    return checkpoint.save(root, snapshot).path
 
 
 def scored(saved: Path, rows: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
@@ -96,3 +102,33 @@ def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.
     arguments = ["--prompt", "a", "--reference", "b", "--candidate", "c"]
     assert score.main(["--checkpoint", str(tmp_path / "step-00000001"), *arguments]) == 12
     assert "step-00000001" in capsys.readouterr().err
+
+
+def test_results_stop_before_a_line_that_does_not_parse(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = json.dumps({"prompt": "lamp", "reference": "river", "candidate": "stone"})
+    text = f"{good}\nnot json\n{good}\n"
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text.encode())))
+    assert score.main(["--checkpoint", str(saved), "--jsonl", "-"]) == 11
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert "standard input:2: not JSON" in err
+
+
+def test_a_model_trained_without_references_ignores_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = save(tmp_path, reference="omit")
+    arguments = ["--checkpoint", str(path), "--prompt", "lamp", "--candidate", "stone"]
+    found = []
+    for reference in ([], ["--reference", "river"], ["--reference", "cloud"]):
+        assert score.main([*arguments, *reference]) == 0
+        found.append(capsys.readouterr().out)
+    assert len(set(found)) == 1
+
+
+def test_many_long_candidates_are_scored_like_single_ones(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scorer, "MICRO_BATCH_TOKENS", 60)
+    made = scorer.Scorer(saved, torch.device("cpu"))
+    reference, candidates = Text("lamp", "river"), [Text("lamp", "stone " * n) for n in range(9)]
+    alone = [made.scores(reference, [candidate])[0] for candidate in candidates]
+    assert made.scores(reference, candidates) == pytest.approx(alone, abs=1e-5)
