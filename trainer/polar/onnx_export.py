@@ -24,7 +24,7 @@ from polar.weights import Weights, open_weights
 
 OPSET = 17
 IR_VERSION = 8
-ALIGNMENT = 4096
+ALIGNMENT = 64
 DATA_FILE = "model.onnx.data"
 INPUTS = {"prefix_ids": ["S"], "candidate_ids": ["G", "C"], "candidate_lengths": ["G"]}
 

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from polar.onnx_export import export_onnx
 from polar.onnx_model import BLOCK
 from polar.packing import pack
 from polar.weights import open_weights
+
+GOLDEN = Path(__file__).parents[2] / "testdata" / "onnx"
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +116,26 @@ def test_the_graph_is_valid_and_says_what_it_expects(saved: Path, exported: Path
     assert facts["encoding"]["maxLength"] == 60
     assert facts["encoding"]["wrapper"] == "sft"
     assert graph.opset_import[0].version == 17
+
+
+def test_node_tests_run_the_graph_that_is_exported(tmp_path: Path) -> None:
+    """testdata/onnx; UPDATE_TESTDATA=1 writes it again."""
+    folder = write_folder(tmp_path / "golden", internlm2_config(), internlm2_tensors(llama_tensors()))
+    export_onnx(folder, tmp_path / "onnx")
+    cases = []
+    for number, sizes in enumerate([(1, 1, 1), (9, 3, 5), (BLOCK + 4, 2, BLOCK + 3)]):
+        given = drawn(*sizes, seed=number)
+        scores = wanted(model_of(folder), given).tolist()
+        cases.append({**{name: value.tolist() for name, value in given.items()}, "scores": scores})
+    if os.environ.get("UPDATE_TESTDATA"):
+        shutil.rmtree(GOLDEN, ignore_errors=True)
+        GOLDEN.mkdir(parents=True)
+        for name in ("model.onnx", "model.onnx.data"):
+            shutil.copy(tmp_path / "onnx" / name, GOLDEN / name)
+        (GOLDEN / "cases.json").write_text(json.dumps(cases) + "\n")
+    graphs = [onnx.load(str(place / "model.onnx")).graph for place in (GOLDEN, tmp_path / "onnx")]
+    assert graphs[0] == graphs[1]
+    stored = json.loads((GOLDEN / "cases.json").read_text())
+    for one, case in zip(stored, cases, strict=True):
+        np.testing.assert_allclose(one.pop("scores"), case.pop("scores"), atol=1e-5)
+        assert one == case
