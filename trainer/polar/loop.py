@@ -15,6 +15,7 @@ from polar.saver import Saver
 from polar.schedule import learning_rate
 from polar.state import Recorder, TrainState
 from polar.step import BadGroups, Stepper, StepResult
+from polar.stragglers import Stragglers
 from polar.task import Task
 from polar.watch import WATCH
 
@@ -41,12 +42,15 @@ class Loop:
         """
         config, dist = self.config, self.dist
         saver = self._saver() if dist.is_main else None
+        stragglers = Stragglers(config.gang.processes_per_worker)
         WATCH.limit_to(config.watch.hang_timeout_seconds)
         try:
             if save_first:
                 self._save(saver, state, validated=False)
             while state.step < self.total_steps:
                 result = self._step(state)
+                for line in stragglers.add(result.own_seconds):
+                    self.progress.say(line)
                 last = state.step == self.total_steps
                 stop = not last and stopping(self.dist, self.reporter)
                 save = last or stop or state.step % config.checkpoint.every_steps == 0
@@ -120,7 +124,8 @@ class Loop:
 
 
 def stopping(dist: Dist, reporter: Reporter) -> bool:
-    """Whether any rank was told to stop, by a signal or by the operator. Collective."""
+    """Whether any rank was told to stop, by a signal or by the operator. Collective; shows that all ranks go on."""
+    WATCH.beat()
     if reporter.commands().save_and_stop:
         dist.stop.request("saveAndStop")
     return dist.any(dist.stop.requested)

@@ -4,10 +4,10 @@ from collections import Counter
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from polar.distributed import Dist
 from polar.errors import ReplicasDifferError
+from polar.shard import is_sharded
 
 CHUNK = 1 << 20
 LEAST = -(2**63)
@@ -19,7 +19,7 @@ def check_replicas(model: nn.Module, dist: Dist, step: int) -> None:
 
     Raises ReplicasDifferError on all ranks, with the ranks in the minority and the first parameter that differs.
     """
-    parameters = {name: value for name, value in model.named_parameters() if not isinstance(value, DTensor)}
+    parameters = {name: value for name, value in model.named_parameters() if not is_sharded(value)}
     if dist.world_size == 1 or not parameters:
         return
     hashes = [fingerprint(value.detach()) for value in parameters.values()]

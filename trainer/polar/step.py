@@ -1,7 +1,7 @@
 """One optimizer step over a batch of groups that all ranks share."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch.optim import AdamW
@@ -16,6 +16,7 @@ from polar.optim import set_learning_rate
 from polar.packing import FILLER, micro_batches
 from polar.pairs import Groups
 from polar.parallel import Net
+from polar.stragglers import OwnTime
 
 MICRO_BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
 ROWS_SHOWN = 5
@@ -23,7 +24,7 @@ ROWS_SHOWN = 5
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class StepResult:
-    """Means over the groups of all ranks, and token counts over all ranks."""
+    """Means over the groups of all ranks, token counts over all ranks, and what each rank took before it waited."""
 
     loss: float
     accuracy: float
@@ -31,6 +32,7 @@ class StepResult:
     computed_tokens: int
     gradient_norm: float
     seconds: float
+    own_seconds: list[float] = field(default_factory=list)
 
 
 class Stepper:
@@ -38,18 +40,18 @@ class Stepper:
 
     def __init__(self, net: Net, optimizer: AdamW, options: Optimizer, corpus: Corpus, dist: Dist) -> None:
         self.net, self.model, self.optimizer, self.options = net, net.model, optimizer, options
-        self.corpus, self.dist = corpus, dist
+        self.corpus, self.dist, self.own_time = corpus, dist, OwnTime(dist)
 
     def step(self, groups: Groups, learning_rate: float) -> StepResult:
         """Train on one batch. Collective. Raises BadGroups when a loss or the gradient is not finite."""
         started = time.monotonic()
+        self.own_time.start()
         tokens = self.corpus.count_tokens(groups)
         own = np.argsort(-tokens, kind="stable")[self.dist.rank :: self.dist.world_size]
         losses, right, computed = self._gradients(groups.take(own), len(groups))
         bad = not bool(np.isfinite(losses).all())
-        sums = self.dist.sum(
-            {"loss": float(losses.sum()), "right": float(right.sum()), "computed": float(computed), "bad": float(bad)}
-        )
+        own_part = {"loss": losses.sum(), "right": right.sum(), "computed": computed, "bad": bad}
+        sums = self.dist.sum({name: float(value) for name, value in own_part.items()} | self.own_time.part())
         if sums["bad"]:
             raise BadGroups(self._agree_on(own[~np.isfinite(losses)], len(groups)))
         norm = self.net.clip(self.options.gradient_clip)
@@ -68,6 +70,7 @@ class Stepper:
             computed_tokens=int(sums["computed"]),
             gradient_norm=norm,
             seconds=time.monotonic() - started,
+            own_seconds=self.own_time.of_all(sums),
         )
 
     def _gradients(self, own: Groups, total: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -78,6 +81,7 @@ class Stepper:
         for batch, real in self.net.share(batches, FILLER):
             scores = self.net(batch.to(self.dist.device)).view(-1, batch.candidates)
             per_group = group_losses(scores)
+            self.own_time.stop()
             self.net.backward(per_group.sum() * (self.dist.world_size / total if real else 0.0))
             if not real:
                 continue

@@ -1,4 +1,8 @@
-"""Names the ranks that the others wait for: those whose own part of a step takes much longer than the others' parts."""
+"""Names the ranks that the others wait for: those whose own part of a step takes much longer than the others' parts.
+
+A rank waits for the others when it sums gradients, in the last backward pass of a step. Its own part ends there; that
+pass is left out for all ranks alike. A sharded model makes ranks wait in each layer, so there nobody stands out.
+"""
 
 import statistics
 import time
@@ -7,6 +11,8 @@ from typing import Any
 
 import torch
 
+from polar.distributed import Dist
+
 WINDOW = 20
 SLOW, RECOVERED = 1.5, 1.3
 
@@ -14,8 +20,8 @@ SLOW, RECOVERED = 1.5, 1.3
 class OwnTime:
     """Measures what a rank does by itself in a step: from `start` to the last `stop`, which comes before it waits."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
+    def __init__(self, dist: Dist) -> None:
+        self._dist, self._cuda = dist, dist.device.type == "cuda"
         self._from = self._to = self._now()
 
     def start(self) -> None:
@@ -26,8 +32,17 @@ class OwnTime:
         """From here on the time may be spent waiting for other ranks."""
         self._to = self._now()
 
-    def seconds(self) -> float:
-        """The time between; on a GPU it is the device's own and is waited for."""
+    def part(self) -> dict[str, float]:
+        """The time between, for `Dist.sum`: each rank fills in its own."""
+        own = self._seconds()
+        return {f"seconds {rank}": own if rank == self._dist.rank else 0.0 for rank in range(self._dist.world_size)}
+
+    def of_all(self, sums: dict[str, float]) -> list[float]:
+        """Every rank's time, from the sums over all ranks."""
+        return [sums[f"seconds {rank}"] for rank in range(self._dist.world_size)]
+
+    def _seconds(self) -> float:
+        """On a GPU it is the device's own time, and is waited for."""
         if not self._cuda:
             return float(self._to - self._from)
         self._to.synchronize()

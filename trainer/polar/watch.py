@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from polar.errors import HungError
@@ -39,11 +39,13 @@ PEER_GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the main thread is doing, the number of marks so far, and when it was made (monotonic seconds)."""
+    """What the main thread is doing, the number of marks so far, when it began and when it last said so (monotonic
+    seconds)."""
 
     phase: str
     step: int
     number: int
+    began: float
     at: float
 
 
@@ -51,7 +53,7 @@ class Watch:
     """The marks of this process, and the thread that looks at them once `start` is called."""
 
     def __init__(self) -> None:
-        self._mark = Mark("start", 0, 0, time.monotonic())
+        self._mark = Mark("start", 0, 0, time.monotonic(), time.monotonic())
         self._usual: dict[str, deque[float]] = {}
         self._bound = 0.0
         self._closed, self._news = False, threading.Event()
@@ -60,11 +62,15 @@ class Watch:
 
     def mark(self, phase: str, step: int = 0) -> None:
         """Say that what was marked before is done and that `phase` (of `step`) begins. Cheap; main thread."""
-        self._begin(phase, step, self._mark.number + 1)
+        before, now = self._mark, time.monotonic()
+        self._usual.setdefault(before.phase, deque(maxlen=WINDOW)).append(now - before.began)
+        self._mark = Mark(phase, step, before.number + 1, now, now)
+        if phase != before.phase:
+            self._news.set()
 
     def beat(self) -> None:
-        """Say that a part of the phase is done and the next part begins."""
-        self._begin(self._mark.phase, self._mark.step, self._mark.number)
+        """Say that the phase goes on: the time it may take begins anew."""
+        self._mark = replace(self._mark, at=time.monotonic())
 
     def limit_to(self, seconds: float) -> None:
         """Use a fixed limit for phases of known length; 0 is automatic."""
@@ -79,7 +85,7 @@ class Watch:
 
     def start(self, end: Callable[[Failure], None]) -> None:
         """Begin to look. `end` is called, in another thread, with what is wrong; it must end the process."""
-        self._mark = Mark("start", 0, 0, time.monotonic())
+        self._mark = Mark("start", 0, 0, time.monotonic(), time.monotonic())
         faulthandler.enable(all_threads=True)
         threading.Thread(target=self._run, args=(end,), name="watch", daemon=True).start()
 
@@ -89,13 +95,6 @@ class Watch:
         self._news.set()
         if self._peers:
             self._peers.close()
-
-    def _begin(self, phase: str, step: int, number: int) -> None:
-        before, now = self._mark, time.monotonic()
-        self._usual.setdefault(before.phase, deque(maxlen=WINDOW)).append(now - before.at)
-        self._mark = Mark(phase, step, number, now)
-        if phase != before.phase:
-            self._news.set()
 
     def _run(self, end: Callable[[Failure], None]) -> None:
         while not self._closed:

@@ -59,6 +59,13 @@ def test_a_flipped_bit_in_one_rank_ends_the_gang_with_17_before_the_checkpoint_i
     assert saved == ["step-00000005"]
 
 
+def test_a_rank_that_is_slow_is_named_while_training_goes_on(gang: Any) -> None:
+    two = gang("slow-1-5", budget__steps=40, validation__everySteps=100, checkpoint__everySteps=100)
+    assert two.wait(60) == [0, 0], two.log().read_text()
+    lines = [line for line in two.log(0).read_text().splitlines() if "slow" in line]
+    assert len(lines) == 1 and lines[0].startswith("rank 1 (worker 1) is slow: its part of a step takes 0.0")
+
+
 def test_the_limit_of_a_phase_follows_its_usual_duration() -> None:
     watch = Watch()
     watch.mark("step", 1)
