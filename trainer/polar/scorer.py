@@ -49,8 +49,7 @@ class Scorer:
 
         `reference` is None for a model trained without references, and for no other.
         """
-        limits = self.reading.limits
-        group = [self._encoder.encode_group(reference, [candidate], limits)[0] for candidate in candidates]
+        group = self._encoder.encode_each(reference, candidates, self.reading.limits)
         scores = np.zeros(len(group))
         for places in _parts(np.array([len(s) for s in group])):
             packed = pack([[group[place] for place in places]], np.arange(1))
