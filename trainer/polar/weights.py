@@ -17,6 +17,7 @@ from polar.config import Architecture
 from polar.config_reader import read_object
 from polar.errors import CheckpointError, ConfigError
 from polar.hf_config import HfModel, read_hf_config
+from polar.internlm2_tokenizer import read_internlm2
 from polar.layouts import HEAD, Entry, entries, own_shapes, split, stored_shape
 from polar.manifest import CONFIG, MANIFEST, STATE, TOKENIZER
 from polar.tensor_files import DTYPES, StoredTensor, find_tensors
@@ -132,7 +133,7 @@ def _hugging_face(path: Path) -> Weights:
         _fits(f"{tensor.file}: {name}", stored_shape(entry, shapes), got)
     return Weights(
         where=str(path), architecture=model.architecture, vocab_size=model.vocab_size,
-        tokenizer_json=_tokenizer(path / TOKENIZER), manifest_sha256=None, max_length=model.max_length,
+        tokenizer_json=_tokenizer(path), manifest_sha256=None, max_length=model.max_length,
         positions=model.positions, origin=None, read=lambda: _read(model, plan, stored),
     )  # fmt: skip
 
@@ -163,13 +164,16 @@ def _fits(what: str, shape: tuple[int, ...], got: tuple[tuple[int, ...], bool, s
         raise CheckpointError(f"{what}: expected float32, float16 or bfloat16, got {dtype_name}")
 
 
-def _tokenizer(path: Path) -> str:
+def _tokenizer(folder: Path) -> str:
+    """The text of tokenizer.json; an InternLM2 folder has only a tokenizer.model, which is made into one."""
+    path = folder / TOKENIZER
     try:
+        if not path.exists() and (folder / "tokenizer.model").exists():
+            return str(read_internlm2(folder).to_str())
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{path}: missing. A tokenizer.model alone is not read: write the folder again with the tokenizer's "
-            "save_pretrained(), which adds tokenizer.json"
-        ) from error
+        raise CheckpointError(f"{path}: missing, and so is tokenizer.model") from error
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    except ValueError as error:
+        raise CheckpointError(str(error)) from error

@@ -1,6 +1,7 @@
 import json
 import pickle
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -246,8 +247,19 @@ def test_a_folder_that_is_neither_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"manifest\.json: expected SHA-256 abc, found no such file"):
         open_weights(tmp_path, "abc")
     (tmp_path / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointError, match=r"tokenizer\.json: missing\. A tokenizer\.model alone is not read"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: missing, and so is tokenizer\.model"):
         open_weights(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"expected one of model\.safetensors\.index\.json"):
+        open_weights(tmp_path)
+
+
+def test_a_folder_with_only_a_sentencepiece_tokenizer_is_read(tmp_path: Path) -> None:
+    write_folder(tmp_path, internlm2_config(), internlm2_tensors(OWN))
+    (tmp_path / "tokenizer.json").unlink()
+    for name in ("tokenizer.model", "tokenizer_config.json"):
+        shutil.copy(Path(__file__).parents[2] / "testdata/encoding/internlm2" / name, tmp_path)
+    assert "[UNUSED_TOKEN_130]" in open_weights(tmp_path).tokenizer_json
+    (tmp_path / "tokenizer.model").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=r"tokenizer\.model: not a sentencepiece model"):
         open_weights(tmp_path)
