@@ -11,6 +11,7 @@ from polar.config import Optimizer
 from polar.data import Source
 from polar.distributed import Dist
 from polar.errors import NonFiniteLossError
+from polar.flops import step_flops
 from polar.loss import group_losses, ranked_right
 from polar.optim import set_learning_rate
 from polar.packing import FILLER, micro_batches
@@ -24,7 +25,10 @@ ROWS_SHOWN = 5
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class StepResult:
-    """Means over the groups of all ranks, token counts over all ranks, and what each rank took before it waited."""
+    """Means over the groups of all ranks, counts over all ranks, and what each rank took before it waited.
+
+    useful_flops: see `flops.Flops`.
+    """
 
     loss: float
     accuracy: float
@@ -32,14 +36,16 @@ class StepResult:
     computed_tokens: int
     gradient_norm: float
     seconds: float
+    useful_flops: float = 0.0
     own_seconds: list[float] = field(default_factory=list)
 
 
 class Stepper:
-    """What a step needs besides its batch."""
+    """What a step needs besides its batch. `most_tokens` of a micro-batch may be set to what fits the memory."""
 
     def __init__(self, net: Net, optimizer: AdamW, options: Optimizer, corpus: Corpus, dist: Dist) -> None:
         self.net, self.model, self.optimizer, self.options = net, net.model, optimizer, options
+        self.most_tokens = MICRO_BATCH_TOKENS[dist.device.type]
         self.corpus, self.dist, self.own_time = corpus, dist, OwnTime(dist)
 
     def step(self, groups: Groups, learning_rate: float) -> StepResult:
@@ -48,9 +54,9 @@ class Stepper:
         self.own_time.start()
         tokens = self.corpus.count_tokens(groups)
         own = np.argsort(-tokens, kind="stable")[self.dist.rank :: self.dist.world_size]
-        losses, right, computed = self._gradients(groups.take(own), len(groups))
+        losses, right, counts = self._gradients(groups.take(own), len(groups))
         bad = not bool(np.isfinite(losses).all())
-        own_part = {"loss": losses.sum(), "right": right.sum(), "computed": computed, "bad": bad}
+        own_part = {"loss": losses.sum(), "right": right.sum(), "bad": bad, **counts}
         sums = self.dist.sum({name: float(value) for name, value in own_part.items()} | self.own_time.part())
         if sums["bad"]:
             raise BadGroups(self._agree_on(own[~np.isfinite(losses)], len(groups)))
@@ -70,14 +76,15 @@ class Stepper:
             computed_tokens=int(sums["computed"]),
             gradient_norm=norm,
             seconds=time.monotonic() - started,
+            useful_flops=sums["flops"],
             own_seconds=self.own_time.of_all(sums),
         )
 
-    def _gradients(self, own: Groups, total: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """This rank's part of the mean gradient; returns losses and accuracies by group, and the tokens computed."""
+    def _gradients(self, own: Groups, total: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+        """This rank's part of the mean gradient; returns losses and accuracies by group, computed tokens and FLOPs."""
         losses, right = np.zeros(len(own)), np.zeros(len(own))
-        computed = 0
-        batches = list(micro_batches(self.corpus.encode_all(own), MICRO_BATCH_TOKENS[self.dist.device.type]))
+        counts = {"computed": 0.0, "flops": 0.0}
+        batches = list(micro_batches(self.corpus.encode_all(own), self.most_tokens))
         for batch, real in self.net.share(batches, FILLER):
             scores = self.net(batch.to(self.dist.device)).view(-1, batch.candidates)
             per_group = group_losses(scores)
@@ -87,8 +94,9 @@ class Stepper:
                 continue
             losses[batch.order] = per_group.detach().double().cpu().numpy()
             right[batch.order] = ranked_right(scores.detach()).double().cpu().numpy()
-            computed += batch.tokens
-        return losses, right, computed
+            counts["computed"] += batch.tokens
+            counts["flops"] += step_flops(self.model.model.arch, batch.layout.prefix, batch.layout.branch).useful
+        return losses, right, counts
 
     def _agree_on(self, places: np.ndarray, total: int) -> np.ndarray:
         flags = np.zeros(total, dtype=np.int64)
