@@ -19,14 +19,14 @@ PREFIX, BRANCH = [7, 12], [[3, 5], [1, 9]]
 
 def linear_flops(share: bool) -> float:
     """Multiply-adds of every linear layer while the model scores the groups, forward only."""
-    counted = 0.0
+    counted = 2.0 * 4 * ARCH.hidden_size  # the head, which is no layer of its own for each of the four rewards
 
     def count(module: nn.Linear, inputs: tuple[torch.Tensor], _output: Any) -> None:
         nonlocal counted
         counted += 2.0 * inputs[0].numel() * module.out_features
 
     model = build(ARCH, 40, 0.0, seed=0)
-    for module in model.modules():
+    for module in model.model.modules():
         if isinstance(module, nn.Linear):
             module.register_forward_hook(count)
     groups = [
