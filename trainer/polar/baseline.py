@@ -3,12 +3,19 @@
 A candidate is scored linearly from how far its features lie from the reference's; the weights are fitted on training
 pairs as a Bradley-Terry model, that is a logistic regression on (positive's vector - negative's vector) without
 intercept. A trained reward model that does not beat it has learned surface style only.
+
+    python -m polar.baseline < {"train": [[reference, positive, negative], ...], "sets": {name: [...], ...}}
+
+prints the accuracy on each set as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -218,3 +225,16 @@ def _logistic(rows: Vector, l2: float) -> Vector:
         if float(np.abs(step).max()) < 1e-6:
             break
     return weights
+
+
+def main() -> None:
+    """Fit on the training pairs on standard input and print the accuracy on each set; gives way to other processes."""
+    os.nice(10)
+    given = json.load(sys.stdin)
+    baseline = fit_baseline([(r, p, n) for r, p, n in given["train"]])
+    sets: dict[str, list[list[str]]] = given["sets"]
+    print(json.dumps({name: baseline.accuracy([(r, p, n) for r, p, n in rows]) for name, rows in sets.items()}))
+
+
+if __name__ == "__main__":
+    main()

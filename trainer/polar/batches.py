@@ -1,75 +1,152 @@
-"""The tokens of groups: pieces are tokenised once, sequences are put together when a batch needs them."""
+"""The tokens of groups: every row is tokenised once, into mapped files, and sequences are put together from those."""
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from polar.data import Index, Preferences, TokenStore, Trajectories, store_tokens
-from polar.encode import RESERVED, Ids, Limits, Piece, SpecialIds, Wrapper, cut_prompt, cut_response, encode_group
+from polar.data import Rows
+from polar.encode import EncodedRow, Ids, Lengths, Limits, SpecialIds, Text, assemble, fits, room
 from polar.pairs import Groups
+from polar.sampling import Index
+from polar.store import Beat, DataStore, table
 from polar.tokenizer import TextEncoder
+
+TOKENS, SPANS = "tokens.i32", "spans.i64"
+FIRST, SECOND, COSTS, SPAN_COLUMNS = 0, 2, 4, 6  # columns: start and stop of each, cost of prompt and response
+CHUNK_ROWS, CHUNK_CHARACTERS = 1024, 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """All prompts and responses as tokens, each response at its final length."""
+    """All responses as tokens, each joined to its prompt and at its final length. `spans` are a row's places in them.
 
-    prompts: TokenStore
-    responses: TokenStore
-    wrapper: list[Wrapper]  # of each response
-    ids: SpecialIds
+    A group whose prompt has to be cut is tokenised from its texts. Without `reference` it is left out of sequences.
+    """
+
+    data: Rows
+    encoder: TextEncoder
     limits: Limits
+    reference: bool
+    tokens: Ids
+    spans: Index
+
+    @property
+    def ids(self) -> SpecialIds:
+        """The tokenizer's special ids."""
+        return self.encoder.ids
 
     def encode(self, groups: Groups, row: int) -> list[Ids]:
         """The token sequences of one group, one per candidate."""
-        reference = self._piece(groups.reference_prompt[row], groups.reference[row])
-        candidates = [self._piece(groups.candidate_prompt[row], c) for c in groups.candidates[row]]
-        return encode_group(reference, candidates, self.ids, self.limits)
+        reference = int(groups.reference[row]) if self.reference else None
+        return self._sequences(reference, groups.candidates[row].tolist())
 
     def encode_all(self, groups: Groups) -> list[list[Ids]]:
         """The token sequences of every group."""
         return [self.encode(groups, row) for row in range(len(groups))]
 
-    def encode_pair(self, reference: tuple[int, int], candidate: tuple[int, int]) -> Ids:
-        """The token sequence of one reference and one candidate, each a prompt and a response."""
-        return encode_group(self._piece(*reference), [self._piece(*candidate)], self.ids, self.limits)[0]
+    def encode_pair(self, reference: int, candidate: int) -> Ids:
+        """The token sequence of two responses."""
+        return self._sequences(reference, [candidate])[0]
+
+    def response_length(self, response: int) -> int:
+        """Tokens of a response by itself, as far as it is kept."""
+        return int(self.spans[response, COSTS + 1]) - 1
 
     def count_tokens(self, groups: Groups) -> Index:
         """Corpus tokens of each group [G]: a prompt once, each trajectory once, as far as they are kept."""
-        prompt_lengths, response_lengths = np.diff(self.prompts.offsets), np.diff(self.responses.offsets)
-        reference, candidates = response_lengths[groups.reference], response_lengths[groups.candidates]
-        budget = self.limits.max_length - RESERVED
-        room = np.maximum(0, (budget - (reference + 1) - (candidates.max(axis=1) + 1)) // 2)
-        kept = [_kept_prompt(prompt_lengths[p], room) for p in (groups.reference_prompt, groups.candidate_prompt)]
-        second = np.where(groups.reference_prompt == groups.candidate_prompt, 0, kept[1])
-        total: Index = kept[0] + second + reference + candidates.sum(axis=1)
+        costs = self.spans[:, COSTS:]
+        reference, candidates = costs[groups.reference], costs[groups.candidates]
+        left = room(reference[:, 1] if self.reference else None, candidates[:, :, 1], self.limits)
+        total: Index = _kept(candidates[:, 0, 0], left) + (candidates[:, :, 1] - 1).sum(axis=1)
+        if self.reference:
+            apart = groups.reference_prompt != groups.candidate_prompt
+            total = total + reference[:, 1] - 1 + np.where(apart, _kept(reference[:, 0], left), 0)
         return total
 
-    def _piece(self, prompt: int, response: int) -> Piece:
-        return Piece(prompt=self.prompts[prompt], response=self.responses[response], wrapper=self.wrapper[response])
+    def _sequences(self, reference: int | None, candidates: list[int]) -> list[Ids]:
+        row = None if reference is None else self._row(reference)
+        rows = [self._row(candidate) for candidate in candidates]
+        if fits(row, rows, self.limits):
+            return assemble(row, rows, self.ids)
+        text = None if reference is None else text_of(self.data, reference)
+        return self.encoder.encode_group(text, [text_of(self.data, c) for c in candidates], self.limits)
+
+    def _row(self, response: int) -> EncodedRow:
+        span = self.spans[response].tolist()
+        first, second = (self.tokens[span[at] : span[at + 1]] for at in (FIRST, SECOND))
+        return EncodedRow(first, second, prompt_cost=span[COSTS], response_cost=span[COSTS + 1])
 
 
-def trajectory_corpus(data: Trajectories, encoder: TextEncoder, limits: Limits) -> Corpus:
-    """Tokenise a policy pool's prompts and outputs."""
-    return _corpus((data.prompts, data.outputs), data.wrapper, encoder, limits)
+def make_corpus(data: Rows, encoder: TextEncoder, limits: Limits, store: DataStore, *, reference: bool) -> Corpus:
+    """The tokens of all rows, which are made unless they are there. Collective."""
+
+    def key() -> dict[str, Any]:
+        tokenizer = hashlib.sha256(encoder.to_json().encode()).hexdigest()
+        kept = [limits.max_length, limits.max_response_length, limits.cut_side, limits.empty_response]
+        return {"rows": data.name, "tokenizer": tokenizer, "limits": kept}
+
+    folder = store.ready("tokens", key, lambda folder, beat: _tokenise(folder, beat, data, encoder, limits))
+    path = folder / TOKENS
+    tokens = np.asarray(np.memmap(path, dtype=np.int32, mode="r")) if path.stat().st_size else np.zeros(0, np.int32)
+    return Corpus(data, encoder, limits, reference, tokens, table(folder / SPANS, SPAN_COLUMNS))
 
 
-def preference_corpus(data: Preferences, encoder: TextEncoder, limits: Limits) -> Corpus:
-    """Tokenise triplets: response 3r is row r's reference, 3r + 1 its chosen and 3r + 2 its rejected answer."""
-    return _corpus((data.prompts, data.texts), [w for w in data.wrapper for _ in range(3)], encoder, limits)
+def text_of(data: Rows, response: int) -> Text:
+    """A response with its prompt."""
+    row = response // data.per_row
+    return Text(data.prompts[data.prompt[row]], data.texts[response], data.wrapper_of(row))
 
 
-def _corpus(texts: tuple[list[str], list[str]], wrapper: list[Wrapper], encoder: TextEncoder, limits: Limits) -> Corpus:
-    prompts, responses = texts
-    enough = limits.max_response_length if limits.cut_side == "right" else None
-    return Corpus(
-        prompts=store_tokens(encoder.encode(prompts), lambda ids: cut_prompt(ids, limits.max_length)),
-        responses=store_tokens(encoder.encode(responses, enough), lambda ids: cut_response(ids, limits)),
-        wrapper=wrapper,
-        ids=encoder.ids,
-        limits=limits,
-    )
+def _tokenise(folder: Path, beat: Beat, data: Rows, encoder: TextEncoder, limits: Limits) -> dict[str, Any]:
+    done = written = 0
+    with (folder / TOKENS).open("xb") as tokens, (folder / SPANS).open("xb") as spans:
+        for texts in _chunks(data):
+            rows = [_droppable(row, limits) for row in encoder.encode_rows(texts, limits)]
+            written = _write(tokens, spans, rows, written)
+            done += len(rows)
+            beat(f"tokenised {done} of {len(data.texts)} texts, {written} tokens")
+    return {"tokens": written}
 
 
-def _kept_prompt(length: Index, room: Index) -> Index:
-    return np.where(length + 1 <= room, length, np.minimum(length, room))
+def _droppable(row: EncodedRow, limits: Limits) -> EncodedRow:
+    """Without tokens when its prompt has to be cut in every group."""
+    if row.prompt_cost <= int(room(None, np.array([row.response_cost]), limits)):
+        return row
+    nothing = row.first[:0]
+    return EncodedRow(nothing, nothing, row.prompt_cost, row.response_cost)
+
+
+def _write(tokens: BinaryIO, spans: BinaryIO, rows: list[EncodedRow], written: int) -> int:
+    table: list[tuple[int, ...]] = []
+    parts: list[Ids] = []
+    for row in rows:
+        first = (written, written + len(row.first))
+        second = first if row.second is row.first else (first[1], first[1] + len(row.second))
+        parts += [row.first] if second is first else [row.first, row.second]
+        table.append((*first, *second, row.prompt_cost, row.response_cost))
+        written = second[1]
+    tokens.write(np.concatenate(parts).tobytes())
+    spans.write(np.array(table, dtype=np.int64).tobytes())
+    return written
+
+
+def _chunks(data: Rows) -> Iterator[list[Text]]:
+    chunk: list[Text] = []
+    characters = 0
+    for response in range(len(data.texts)):
+        chunk.append(text_of(data, response))
+        characters += len(chunk[-1].prompt) + len(chunk[-1].response)
+        if len(chunk) == CHUNK_ROWS or characters > CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _kept(cost: Lengths, left: Lengths) -> Lengths:
+    """Tokens that are kept of prompts, without BOS."""
+    return np.where(cost <= left, cost - 1, np.minimum(cost - 1, left))

@@ -1,24 +1,46 @@
-"""Training data in memory: trajectories of a policy pool and ranked preference triplets, checked row by row.
+"""Rows of training data on disk, mapped and not read: a policy pool's trajectories, or ranked preference triplets.
 
-Rows are put in an order of their own (prompt, policy, text), so that nothing depends on the order in the files. Prompts
-of one text are one prompt, whatever their ids.
+`read_rows_of` builds the index once (`ingest.py`, then `index.py`) and opens it. Row r belongs to prompt[r]; its texts
+are texts[k * r] .. texts[k * r + k - 1], k = per_row: one output, or reference, chosen and rejected.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from itertools import groupby
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from polar.encode import Ids, Wrapper
+from polar.cells import Cells, Pairing
+from polar.encode import Wrapper
 from polar.errors import DataError
-from polar.rows import Problems, Row, read_rows
-from polar.texts import WRAPPERS, read_text_field, show
+from polar.index import (
+    BY_POLICY,
+    CELL_COLUMNS,
+    CELLS,
+    PROMPTS,
+    ROW_CELL,
+    ROW_FILE,
+    ROW_LINE,
+    ROW_POLICY,
+    ROW_PROMPT,
+    ROW_TEXT,
+    ROW_WRAPPER,
+    ROWS,
+    TEXT,
+    Indexer,
+)  # fmt: skip
+from polar.ingest import map_bytes, scatter
+from polar.pairs import hold_out
+from polar.row_check import Kind
+from polar.rows import list_files
+from polar.sampling import Index
+from polar.store import Beat, DataStore, info_of, table
+from polar.texts import WRAPPERS
 
-Index = npt.NDArray[np.int64]
+PartName = Literal["training", "seen", "unseen"]
+BUCKETS = "buckets"
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
@@ -34,177 +56,178 @@ class Source:
         return f"{self.files[self.file[row]]}:{self.line[row]}"
 
 
-@dataclass(kw_only=True, frozen=True, slots=True)
-class Trajectories:
-    """A policy pool's answers. Row r: policies[policy[r]] answered prompts[prompt[r]] with outputs[r]."""
+class Texts:
+    """Texts in one mapped file; item k * r + j lies between bounds[r, j] and bounds[r, j + 1]."""
 
-    prompt_ids: list[str]
-    prompts: list[str]
+    def __init__(self, path: Path, bounds: Index) -> None:
+        self._bytes, self._bounds, self._per_row = map_bytes(path), bounds, int(bounds.shape[1]) - 1
+
+    def __len__(self) -> int:
+        return len(self._bounds) * self._per_row
+
+    def __getitem__(self, item: int) -> str:
+        row, part = divmod(int(item), self._per_row)
+        start, stop = self._bounds[row, part], self._bounds[row, part + 1]
+        return bytes(self._bytes[start:stop]).decode()
+
+    def size_of(self, rows: range) -> int:
+        """Bytes of the texts of some rows, about: those from the first one's to the last one's."""
+        return int(self._bounds[rows[-1], -1] - self._bounds[rows[0], 0]) if rows else 0
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[item] for item in range(len(self)))
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
+class Rows:
+    """The rows of a run in its own order; index arrays are maps of files. `wrapper` counts in WRAPPERS."""
+
+    name: str
+    prompts: Texts
+    texts: Texts
+    per_row: int
     policies: list[str]
     prompt: Index
     policy: Index
-    wrapper: list[Wrapper]
-    outputs: list[str]
+    wrapper: Index
     source: Source
+    cells: Cells
+    parts: dict[str, range]
+    references: dict[str, Index]  # rows of a part that can be references
     skipped_empty: int
     skipped_repeated: int
 
+    def __len__(self) -> int:
+        return len(self.prompt)
+
+    def wrapper_of(self, row: int) -> Wrapper:
+        """How a row's prompt and texts are joined."""
+        return WRAPPERS[int(self.wrapper[row])]
+
 
 @dataclass(kw_only=True, frozen=True, slots=True)
-class Preferences:
-    """Ranked triplets. Row r has texts[3r] = reference, texts[3r + 1] = chosen, texts[3r + 2] = rejected."""
+class Reading:
+    """Which rows to read and how to split them. `percent` of the prompts are held out (0: none), and `policies`."""
 
-    prompt_ids: list[str]
-    prompts: list[str]
-    prompt: Index
-    wrapper: list[Wrapper]
-    texts: list[str]
-    source: Source
+    path: str
+    kind: Kind
+    wrapper: Wrapper
+    seed: int
+    percent: int
+    policies: int = 0
+    pairing: Pairing = "samePrompt"
 
-
-@dataclass(frozen=True, slots=True)
-class TokenStore:
-    """Many token sequences in one flat array."""
-
-    ids: Ids
-    offsets: Index
-
-    def __getitem__(self, item: int) -> Ids:
-        return self.ids[self.offsets[item] : self.offsets[item + 1]]
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
+    def key(self) -> dict[str, Any]:
+        """What an index depends on: these choices, and names, sizes and times of the files. DataError."""
+        stats = [(str(file), file.stat()) for file in list_files(Path(self.path))]
+        return {
+            "files": [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats],
+            "kind": self.kind.name, "wrapper": self.wrapper, "seed": self.seed, "percent": self.percent,
+            "policies": self.policies, "pairing": self.pairing,
+        }  # fmt: skip
 
 
-def store_tokens(sequences: Iterable[Ids], cut: Callable[[Ids], Ids]) -> TokenStore:
-    """Collect sequences, each shortened by `cut`, into one flat array."""
-    parts: list[Ids] = []
-    lengths = [0]
-    for sequence in sequences:
-        kept = cut(sequence)
-        parts.append(kept.copy())
-        lengths.append(len(kept))
-    ids = np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
-    return TokenStore(ids, np.cumsum(lengths, dtype=np.int64))
+def read_rows_of(reading: Reading, store: DataStore) -> Rows:
+    """All rows, in an index that is built unless it is there. Collective.
 
-
-def read_trajectories(path: str | Path, wrapper: Wrapper) -> Trajectories:
-    """Rows {prompt_id?, prompt, policy, output, wrapper?}. `wrapper` is for rows without one.
-
-    Rows with an empty output are skipped and counted, and so are repeated ones: a positive that is a copy of its
-    reference teaches to look for copies. DataError names file, line, key, expected and got.
+    Rows with an empty output are skipped and counted, and so are repeated trajectories: a positive that is a copy of
+    its reference teaches to look for copies. Prompts of one text are one prompt, whatever their ids. DataError names
+    file, line, key, expected and got.
     """
-    rows, prompts = _read(Path(path), ("prompt", "output"), ("policy",))
-    kept = [row for row in rows if row.texts["output"]]
-    if not kept:
-        raise DataError(f"{path}: expected rows of prompt, policy and output, found none with an output")
-    kept.sort(key=_place)
-    found, kept = len(kept), [next(same) for _, same in groupby(kept, key=_place)]
-    policies = sorted({row.names["policy"] for row in kept})
-    policy_index = {name: i for i, name in enumerate(policies)}
-    return Trajectories(
-        **_prompt_columns(kept, prompts),
-        policies=policies,
-        policy=np.array([policy_index[row.names["policy"]] for row in kept], dtype=np.int64),
-        wrapper=[row.wrapper or wrapper for row in kept],
-        outputs=[row.texts["output"] for row in kept],
-        skipped_empty=len(rows) - found,
-        skipped_repeated=found - len(kept),
+    return open_rows(store.ready("rows", reading.key, lambda folder, beat: _build(reading, folder, beat)))
+
+
+def open_rows(folder: Path) -> Rows:
+    """The rows of a finished index."""
+    info = info_of(folder)
+    return _open(folder, info, {name: table(folder / _references(name), 1)[:, 0] for name in info["parts"]})
+
+
+def _build(reading: Reading, folder: Path, beat: Beat) -> dict[str, Any]:
+    buckets = folder / BUCKETS
+    buckets.mkdir()
+    found = scatter(Path(reading.path), reading.kind, WRAPPERS.index(reading.wrapper), reading.seed, (buckets, beat))
+    if not found.rows:
+        with_output = " with an output" if reading.kind.policy else ""
+        raise DataError(f"{reading.path}: expected rows of {_listed(reading.kind.columns)}, found none{with_output}")
+    held_out = _hold_out_policies(sorted(found.policies), reading)
+    indexer = Indexer(folder, found, held_out, repeats=not reading.kind.policy)
+    counts = indexer.write(beat)
+    for rest in buckets.iterdir():
+        rest.unlink()
+    buckets.rmdir()
+    info = {
+        "files": [str(file) for file in found.files], "policies": indexer.policies, "perRow": len(reading.kind.texts),
+        "usable": counts.usable.tolist(), "skippedEmpty": found.skipped_empty, "skippedRepeated": counts.repeated,
+        "parts": {},
+    }  # fmt: skip
+    data = _open(folder, info, {})
+    held_out_prompts = _held_out_prompts(counts.prompts, reading.percent)
+    parts = _parts(data.prompt, counts.rows_of_seen, held_out_prompts)
+    info["parts"] = {name: [part.start, part.stop] for name, part in parts.items()}
+    for name, part in parts.items():
+        with (folder / _references(name)).open("xb") as out:
+            for rows in data.cells.part(part).references(reading.pairing) if reading.kind.policy else ():
+                out.write(rows.tobytes())
+                beat(f"indexed {rows[-1] + 1 if len(rows) else 0} rows")
+    return info
+
+
+def _open(folder: Path, info: dict[str, Any], references: dict[str, Index]) -> Rows:
+    rows = table(folder / ROWS, ROW_TEXT + info["perRow"] + 1)
+    own = rows[:, ROW_CELL]
+    by_policy = table(folder / BY_POLICY, 1)[:, 0]
+    return Rows(
+        name=folder.name,
+        prompts=Texts(folder / TEXT, table(folder / PROMPTS, 2)),
+        texts=Texts(folder / TEXT, rows[:, ROW_TEXT:]),
+        per_row=info["perRow"],
+        policies=info["policies"],
+        prompt=rows[:, ROW_PROMPT],
+        policy=rows[:, ROW_POLICY],
+        wrapper=rows[:, ROW_WRAPPER],
+        source=Source(files=info["files"], file=rows[:, ROW_FILE], line=rows[:, ROW_LINE]),
+        cells=Cells(table(folder / CELLS, CELL_COLUMNS), own, by_policy, np.array(info["usable"], dtype=np.int64)),
+        parts={name: range(*part) for name, part in info["parts"].items()},
+        references=references,
+        skipped_empty=info["skippedEmpty"],
+        skipped_repeated=info["skippedRepeated"],
     )
 
 
-def read_preferences(path: str | Path, wrapper: Wrapper) -> Preferences:
-    """Rows {prompt_id?, prompt, reference, chosen, rejected, wrapper?}. DataError names file, line, key and values."""
-    parts = ("reference", "chosen", "rejected")
-    rows, prompts = _read(Path(path), ("prompt", *parts), ())
-    if not rows:
-        raise DataError(f"{path}: expected rows of prompt, reference, chosen and rejected, found none")
-    rows.sort(key=lambda row: (row.prompt_id, *(row.texts[part] for part in parts)))
-    return Preferences(
-        **_prompt_columns(rows, prompts),
-        wrapper=[row.wrapper or wrapper for row in rows],
-        texts=[row.texts[part] for row in rows for part in parts],
-    )
+def _parts(prompt: Index, seen: int, held_out: int) -> dict[str, range]:
+    """Ranges of rows: training, held-out prompts with policies of training, held-out prompts with held-out ones."""
 
+    def first_kept(rows: range) -> int:
+        return rows.start + bisect_left(rows, held_out, key=lambda row: int(prompt[row]))
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """A row that passed its checks."""
-
-    row: Row
-    prompt_id: str
-    texts: dict[str, str]
-    names: dict[str, str]
-    wrapper: Wrapper | None
-
-
-def _place(row: _Checked) -> tuple[str, str, str]:
-    return row.prompt_id, row.names["policy"], row.texts["output"]
-
-
-def _read(path: Path, texts: tuple[str, ...], names: tuple[str, ...]) -> tuple[list[_Checked], dict[str, str]]:
-    problems = Problems()
-    checked: list[_Checked] = []
-    prompts: dict[str, str] = {}
-    for row in read_rows(path, problems):
-        try:
-            one = _check(row, texts, names)
-            known = prompts.setdefault(one.prompt_id, one.texts["prompt"])
-            if known != one.texts["prompt"]:
-                raise ValueError(f"prompt_id: {one.prompt_id!r} stands for another prompt in an earlier row")
-        except ValueError as error:
-            problems.add(row.where(), str(error))
-            continue
-        del one.texts["prompt"]
-        checked.append(_Checked(Row(row.file, row.line, None), one.prompt_id, one.texts, one.names, one.wrapper))
-    problems.raise_if_any()
-    return _one_id_per_prompt(checked, prompts)
-
-
-def _one_id_per_prompt(rows: list[_Checked], prompts: dict[str, str]) -> tuple[list[_Checked], dict[str, str]]:
-    """One prompt under several ids gets the first of them, or it could be in training and held out at once."""
-    ids: dict[str, str] = {}
-    for prompt_id in sorted(prompts):
-        ids.setdefault(prompts[prompt_id], prompt_id)
-    if len(ids) == len(prompts):
-        return rows, prompts
-    merged = [replace(row, prompt_id=ids[prompts[row.prompt_id]]) for row in rows]
-    return merged, {prompt_id: text for text, prompt_id in ids.items()}
-
-
-def _check(row: Row, texts: tuple[str, ...], names: tuple[str, ...]) -> _Checked:
-    values = row.values
-    if not isinstance(values, dict):
-        raise ValueError(f"expected an object with keys {', '.join((*texts, *names))}, got {show(values)}")
-    found = {key: read_text_field(values, key) for key in texts}
-    named = {key: _name(values, key) for key in names}
-    prompt_id = found["prompt"] if values.get("prompt_id") is None else _name(values, "prompt_id")
-    wrapper = values.get("wrapper")
-    if wrapper is not None and wrapper not in WRAPPERS:
-        raise ValueError(f"wrapper: expected {' or '.join(WRAPPERS)}, got {show(wrapper)}")
-    return _Checked(row, prompt_id, found, named, cast(Wrapper | None, wrapper))
-
-
-def _name(values: dict[str, Any], key: str) -> str:
-    value = values.get(key)
-    if not isinstance(value, str) or not value:
-        got = show(value) if key in values else "no such key"
-        raise ValueError(f"{key}: expected a string that is not empty, got {got}")
-    return value
-
-
-def _prompt_columns(rows: list[_Checked], prompts: dict[str, str]) -> dict[str, Any]:
-    used = sorted({row.prompt_id for row in rows})
-    index = {prompt_id: i for i, prompt_id in enumerate(used)}
-    files = sorted({str(row.row.file) for row in rows})
-    file_index = {name: i for i, name in enumerate(files)}
+    of_seen, of_unseen = range(seen), range(seen, len(prompt))
+    border = first_kept(of_seen)
     return {
-        "prompt_ids": used,
-        "prompts": [prompts[prompt_id] for prompt_id in used],
-        "prompt": np.array([index[row.prompt_id] for row in rows], dtype=np.int64),
-        "source": Source(
-            files=files,
-            file=np.array([file_index[str(row.row.file)] for row in rows], dtype=np.int64),
-            line=np.array([row.row.line for row in rows], dtype=np.int64),
-        ),
+        "training": range(border, seen),
+        "seen": range(border),
+        "unseen": range(seen, first_kept(of_unseen)),
     }
+
+
+def _hold_out_policies(names: list[str], reading: Reading) -> Index:
+    if reading.kind.policy and len(names) - reading.policies < 2:
+        raise DataError(
+            f"expected at least 2 policies for training beside {reading.policies} held out, got {len(names)} in all"
+        )
+    return hold_out(names, reading.policies, reading.seed)
+
+
+def _held_out_prompts(prompts: int, percent: int) -> int:
+    count = max(1, round(prompts * percent / 100)) if percent else 0
+    if count >= prompts:
+        raise DataError(f"expected at least 2 prompts to hold out {percent} percent of, got {prompts}")
+    return count
+
+
+def _references(part: str) -> str:
+    return f"references-{part}.i64"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

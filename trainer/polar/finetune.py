@@ -10,25 +10,25 @@ config.checkpoint.directory and continues from the newest one.
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from polar import distributed
-from polar.batches import preference_corpus
+from polar.batches import make_corpus
 from polar.checkpoint import Loaded
 from polar.config import RunConfig, parse
 from polar.config_reader import read_text
-from polar.data import Preferences, read_preferences
+from polar.data import Reading, Rows, read_rows_of
 from polar.distributed import Dist
 from polar.errors import CheckpointError
 from polar.evaluate import PairSet
-from polar.loop import Loop
+from polar.loop import Loop, stopping
 from polar.model import RewardModel, size_of
 from polar.optim import adamw
-from polar.pairs import PreferenceTriplets, held_out_prompts
+from polar.pairs import PreferenceTriplets
 from polar.parallel import Net, place
 from polar.progress import Progress, reporting
+from polar.row_check import PREFERENCES
 from polar.state import Recorder, TrainState, architecture_of, find_start, load_weights, restore
 from polar.step import Stepper
+from polar.store import DataStore
 from polar.task import Task
 from polar.threads import use_available_cores
 from polar.tokenizer import TextEncoder, tokenizer_from_checkpoint
@@ -47,10 +47,12 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
     with reporting(config, dist, start.resumed.info.step if start.resumed else 0) as reporter:
         progress = Progress(reporter, summary, config, dist)
         progress.found(start)
-        # 3 data: rows, tokenizer, tokens
-        data = read_preferences(config.data.path, config.data.wrapper)
+        # 3 data: rows, tokenizer, tokens, kept on disk beside the checkpoints
+        store = DataStore(Path(config.checkpoint.directory), dist, progress.preparing, lambda: stopping(dist, reporter))
+        data = read_triplets(config, store, progress)
         encoder = tokenizer_from_checkpoint(start.weights.tokenizer_json, str(start.weights.info.path))
-        task = make_task(config, data, encoder)
+        task = make_task(config, data, encoder, store)
+        store.remove_stale()
         # 4 model, optimizer, schedule
         net = make_model(config, start.weights, encoder, dist)
         optimizer = adamw(net.model, config.optimizer)
@@ -73,24 +75,30 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
             dist=dist,
             total_steps=total_steps,
         ).run(state, save_first=False)
+        store.remove_all()
     dist.close()
 
 
-def make_task(config: RunConfig, data: Preferences, encoder: TextEncoder) -> Task:
+def read_triplets(config: RunConfig, store: DataStore, progress: Progress) -> Rows:
+    """The ranked triplets, split, and a line about them."""
+    reading = Reading(
+        path=config.data.path, kind=PREFERENCES, wrapper=config.data.wrapper, seed=config.seed,
+        percent=config.validation.held_out_prompt_percent,
+    )  # fmt: skip
+    data = read_rows_of(reading, store)
+    progress.say(f"{len(data)} triplets on {len(data.prompts)} prompts")
+    return data
+
+
+def make_task(config: RunConfig, data: Rows, encoder: TextEncoder, store: DataStore) -> Task:
     """Training triplets on training prompts, validation triplets on held-out prompts."""
-    corpus = preference_corpus(data, encoder, config.data.limits())
-    held_out = held_out_prompts(data.prompt_ids, config.validation.held_out_prompt_percent, config.seed)
-    train, validation = (np.flatnonzero(held_out[data.prompt] == part) for part in (0, 1))
-    pairs = PreferenceTriplets(data, validation, config.seed, f"{config.data.path}: validation")
-    return Task(
-        corpus=corpus,
-        train=PreferenceTriplets(data, train, config.seed, f"{config.data.path}: training"),
-        seen=PairSet(corpus, pairs, config.validation.pairs),
-        unseen=None,
-        source=data.source,
-        text_of=data.texts.__getitem__,
-        rows_per_response=3,
+    options = config.data
+    corpus = make_corpus(data, encoder, options.limits(), store, reference=options.reference == "include")
+    train, validation = (
+        PreferenceTriplets(data.prompt, data.parts[part], config.seed, f"{options.path}: {name}")
+        for part, name in (("training", "training"), ("seen", "validation"))
     )
+    return Task(corpus=corpus, train=train, seen=PairSet(corpus, validation, config.validation.pairs), unseen=None)
 
 
 def make_model(config: RunConfig, weights: Loaded, encoder: TextEncoder, dist: Dist) -> Net:

@@ -11,29 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from polar import distributed
-from polar.batches import trajectory_corpus
+from polar.batches import make_corpus
 from polar.config import RunConfig, parse
 from polar.config_reader import read_text
-from polar.data import Trajectories, read_trajectories
+from polar.data import PartName, Reading, Rows, read_rows_of
 from polar.distributed import Dist
 from polar.errors import CheckpointError, Interrupted
 from polar.evaluate import PairSet
 from polar.loop import Loop, stopping
 from polar.model import RewardModel, initial_weights, size_of
 from polar.optim import adamw
-from polar.pairs import Split, split_trajectories
 from polar.parallel import Net, place
 from polar.progress import Progress, reporting
-from polar.sampling import Index
+from polar.row_check import TRAJECTORIES
 from polar.state import Recorder, Start, TrainState, architecture_of, fill_model, find_start, load_weights, restore
 from polar.step import Stepper
+from polar.store import DataStore
 from polar.task import Task
 from polar.threads import use_available_cores
-from polar.tokenizer import TextEncoder, read_tokenizer, tokenizer_from_checkpoint, train_tokenizer
+from polar.tokenizer import TextEncoder, read_tokenizer, tokenizer_from_checkpoint
 from polar.trajectory_pairs import Draw, TrajectoryPairs
+from polar.vocabulary import train_on_rows
 from polar.warmstart import WarmStart
-
-TOKENIZER_CHARACTERS = 10_000_000  # a vocabulary is trained on a sample of at most twice this size
 
 
 def main(config_path: str, summary: dict[str, Any]) -> None:
@@ -48,13 +47,12 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
     with reporting(config, dist, start.resumed.info.step if start.resumed else 0) as reporter:
         progress = Progress(reporter, summary, config, dist)
         progress.found(start)
-        # 3 data: rows, split, tokenizer, tokens
-        data = read_pool(config, progress)
-        held_out = config.validation
-        split = split_trajectories(data, held_out.held_out_prompt_percent, held_out.held_out_policies, config.seed)
-        rows = split.rows(data, held_out_prompts=False, held_out_policies=False)
-        encoder = make_encoder(config, start, data, rows, dist)
-        task = make_task(config, data, split, encoder)
+        # 3 data: rows, tokenizer, tokens, kept on disk beside the checkpoints
+        store = DataStore(Path(config.checkpoint.directory), dist, progress.preparing, lambda: stopping(dist, reporter))
+        data = read_pool(config, store, progress)
+        encoder = make_encoder(config, start, data, dist)
+        task = make_task(config, data, encoder, store)
+        store.remove_stale()
         # 4 model, optimizer, schedule
         net = make_model(config, start, encoder, dist)
         optimizer = adamw(net.model, config.optimizer)
@@ -64,9 +62,7 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         # 6 warm start, when asked for and not done yet
         warm = config.warm_start is not None and start.resumed is None
         if warm:
-            warm_start(
-                config, WarmStart(net, task.corpus, data, rows, dist), progress, lambda: stopping(dist, reporter)
-            )
+            warm_start(config, WarmStart(net, task.corpus, dist), progress, lambda: stopping(dist, reporter))
         # 7 loop: step, validate, tell, save
         progress.begin(state, total_steps, size_of(net.model))
         parent = start.weights.info.manifest_sha256 if start.weights else None
@@ -82,20 +78,27 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
             dist=dist,
             total_steps=total_steps,
         ).run(state, save_first=warm)
+        store.remove_all()
     dist.close()
 
 
-def read_pool(config: RunConfig, progress: Progress) -> Trajectories:
-    """The policy pool's rows, and a line about them."""
-    data = read_trajectories(config.data.path, config.data.wrapper)
+def read_pool(config: RunConfig, store: DataStore, progress: Progress) -> Rows:
+    """The policy pool's rows, split, and a line about them."""
+    held_out = config.validation
+    assert config.data.pairing
+    reading = Reading(
+        path=config.data.path, kind=TRAJECTORIES, wrapper=config.data.wrapper, seed=config.seed,
+        percent=held_out.held_out_prompt_percent, policies=held_out.held_out_policies, pairing=config.data.pairing,
+    )  # fmt: skip
+    data = read_rows_of(reading, store)
     progress.say(
-        f"{len(data.outputs)} trajectories of {len(data.policies)} policies on {len(data.prompts)} prompts, "
+        f"{len(data)} trajectories of {len(data.policies)} policies on {len(data.prompts)} prompts, "
         f"{data.skipped_empty} rows with an empty output and {data.skipped_repeated} repeated rows skipped"
     )
     return data
 
 
-def make_encoder(config: RunConfig, start: Start, data: Trajectories, rows: Index, dist: Dist) -> TextEncoder:
+def make_encoder(config: RunConfig, start: Start, data: Rows, dist: Dist) -> TextEncoder:
     """The tokenizer: a checkpoint's, a given folder's, or one trained on the training rows (by rank 0, sent to all)."""
     if start.weights:
         return tokenizer_from_checkpoint(start.weights.tokenizer_json, str(start.weights.info.path))
@@ -104,39 +107,27 @@ def make_encoder(config: RunConfig, start: Start, data: Trajectories, rows: Inde
     if source.path:
         return read_tokenizer(Path(source.path))
     assert source.vocab_size is not None
-    text = ""
-    if dist.is_main:
-        prompts = sorted(set(data.prompt[rows].tolist()))
-        every = max(1, sum(len(data.outputs[r]) for r in rows) // TOKENIZER_CHARACTERS)
-        texts = [*(data.prompts[p] for p in prompts), *(data.outputs[r] for r in rows[::every])]
-        text = train_tokenizer(texts, source.vocab_size).to_json()
+    text = train_on_rows(data, source.vocab_size).to_json() if dist.is_main else ""
     return tokenizer_from_checkpoint(dist.broadcast(text), "the trained tokenizer")
 
 
-def make_task(config: RunConfig, data: Trajectories, split: Split, encoder: TextEncoder) -> Task:
+def make_task(config: RunConfig, data: Rows, encoder: TextEncoder, store: DataStore) -> Task:
     """Training groups on training prompts and policies; validation pairs on held-out prompts."""
-    options = config.data
-    assert options.pairing and options.negatives_per_positive
-    corpus = trajectory_corpus(data, encoder, options.limits())
+    options, validation = config.data, config.validation
+    corpus = make_corpus(data, encoder, options.limits(), store, reference=options.reference == "include")
 
-    def pairs(part: str, *, negatives: int, prompts: bool, policies: bool) -> TrajectoryPairs:
-        rows = split.rows(data, held_out_prompts=prompts, held_out_policies=policies)
+    def pairs(part: PartName, name: str, negatives: int = 1) -> TrajectoryPairs:
         assert options.pairing
         draw = Draw(pairing=options.pairing, negatives=negatives, seed=config.seed)
-        return TrajectoryPairs(data, rows, draw, f"{options.path}: {part}")
+        return TrajectoryPairs(data, part, draw, f"{options.path}: {name}")
 
-    seen = pairs("validation on seen policies", negatives=1, prompts=True, policies=False)
-    unseen = None
-    if config.validation.held_out_policies:
-        unseen = pairs("validation on held-out policies", negatives=1, prompts=True, policies=True)
+    seen = pairs("seen", "validation on seen policies")
+    unseen = pairs("unseen", "validation on held-out policies") if validation.held_out_policies else None
     return Task(
         corpus=corpus,
-        train=pairs("training", negatives=options.negatives_per_positive, prompts=False, policies=False),
-        seen=PairSet(corpus, seen, config.validation.pairs),
-        unseen=PairSet(corpus, unseen, config.validation.pairs) if unseen else None,
-        source=data.source,
-        text_of=data.outputs.__getitem__,
-        rows_per_response=1,
+        train=pairs("training", "training", options.negatives_per_positive or 1),
+        seen=PairSet(corpus, seen, validation.pairs),
+        unseen=PairSet(corpus, unseen, validation.pairs) if unseen else None,
     )
 
 

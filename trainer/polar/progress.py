@@ -39,6 +39,11 @@ class Progress:
         if start.weights:
             self.say(f"{'continuing' if start.resumed else 'starting'} from {start.weights.info.path}")
 
+    def preparing(self, line: str) -> None:
+        """Say how far preparing the data is; the operator hears that the run is alive."""
+        self.say(line)
+        self._reporter.progress(stage="Starting", step=0)
+
     def begin(self, state: TrainState, total_steps: int, size: ModelSize) -> None:
         """Say where training starts; rates are measured from here."""
         self.total_steps, self.size = total_steps, size

@@ -15,6 +15,8 @@ from polar.errors import DataError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 SHOWN = 20
+OPTIONAL = ("prompt_id", "wrapper")
+READ_AHEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class Problems:
         if self.count <= SHOWN:
             self.shown.append(f"{where}: {message}")
 
+    def wanted(self) -> bool:
+        """Whether the next problem will be shown."""
+        return self.count < SHOWN
+
     def raise_if_any(self) -> None:
         """DataError listing the first problems and the number of all, if there were any."""
         if self.count:
@@ -51,11 +57,14 @@ class Problems:
             raise DataError("\n".join([f"{self.count} malformed {noun}:", *self.shown, *more]))
 
 
-def read_rows(path: Path, problems: Problems) -> Iterator[Row]:
-    """All rows of a file or folder, by file name. Rows that do not parse go to `problems`; DataError for a bad file."""
-    for file in list_files(path):
+def read_rows(files: Iterable[Path], columns: tuple[str, ...], problems: Problems) -> Iterator[Row]:
+    """All rows of some files, in memory that does not grow with them. Rows that do not parse go to `problems`.
+
+    DataError for a file that cannot be read, and for a Parquet file without one of `columns`.
+    """
+    for file in files:
         try:
-            yield from _read_parquet(file) if file.suffix == ".parquet" else _read_lines(file, problems)
+            yield from _read_parquet(file, columns) if file.suffix == ".parquet" else _read_lines(file, problems)
         except OSError as error:
             raise DataError(f"{file}: cannot read: {error.strerror or error}") from error
         except (EOFError, zlib.error) as error:
@@ -65,11 +74,11 @@ def read_rows(path: Path, problems: Problems) -> Iterator[Row]:
 
 
 def list_files(path: Path) -> list[Path]:
-    """The data files at `path`. DataError when there is none."""
+    """The data files at `path`, those in folders of a folder too, by name. DataError when there is none."""
     names = ", ".join(SUFFIXES)
     try:
         if path.is_dir():
-            files = sorted(p for p in path.iterdir() if p.name.endswith(SUFFIXES) and p.is_file())
+            files = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES) and p.is_file())
             if not files:
                 raise DataError(f"{path}: expected at least one file ending in {names}, the folder has none")
             return files
@@ -100,10 +109,15 @@ def _read_lines(file: Path, problems: Problems) -> Iterator[Row]:
         yield from parse_lines(lines, file, problems)
 
 
-def _read_parquet(file: Path) -> Iterator[Row]:
+def _read_parquet(file: Path, columns: tuple[str, ...]) -> Iterator[Row]:
     number = 0
-    with pyarrow.parquet.ParquetFile(file) as table:
-        for batch in table.iter_batches(batch_size=1024):
+    with pyarrow.parquet.ParquetFile(file, buffer_size=READ_AHEAD_BYTES, pre_buffer=False) as table:
+        present = table.schema_arrow.names
+        missing = [name for name in columns if name not in present]
+        if missing:
+            raise DataError(f"{file}: expected the columns {', '.join(columns)}, got {', '.join(present) or 'none'}")
+        wanted = [name for name in (*columns, *OPTIONAL) if name in present]
+        for batch in table.iter_batches(batch_size=256, columns=wanted):
             for values in batch.to_pylist():
                 number += 1
                 yield Row(file, number, values)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 U64 = npt.NDArray[np.uint64]
 Index = npt.NDArray[np.int64]
+ROUNDS = 8
 
 
 def stable_fraction(seed: int, name: str) -> float:
@@ -32,23 +33,27 @@ def draw_below(key: int, counter: Index, lane: int, bound: Index) -> Index:
 
 
 class EpochOrder:
-    """An endless stream of the items 0..n-1: each once per epoch, every epoch in a new seeded order."""
+    """An endless stream of the items 0..n-1: each once per epoch, every epoch in a new seeded order.
+
+    A Feistel network permutes the smallest even power of two that holds n; what it sends to n or above is sent on until
+    it comes back below. So no order is ever stored, whatever n is.
+    """
 
     def __init__(self, size: int, key: int) -> None:
         self.size, self._key = size, key
-        self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
+        self._half = max(1, ((size - 1).bit_length() + 1) // 2)
 
     def at(self, index: Index) -> Index:
         """The items at stream positions `index`."""
-        out = np.empty_like(index)
-        epochs = index // self.size
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            out[here] = self._permutation(int(epoch))[index[here] % self.size]
-        return out
+        epoch, item = index // self.size, self._permute(index // self.size, index % self.size)
+        while (outside := item >= self.size).any():
+            item[outside] = self._permute(epoch[outside], item[outside])
+        return item
 
-    def _permutation(self, epoch: int) -> Index:
-        if epoch != self._epoch:
-            bits = draw_bits(self._key, np.arange(self.size, dtype=np.int64), 1_000_003 + epoch)
-            self._epoch, self._order = epoch, np.argsort(bits, kind="stable")
-        return self._order
+    def _permute(self, epoch: Index, item: Index) -> Index:
+        mask = (1 << self._half) - 1
+        left, right = item >> self._half, item & mask
+        for number in range(ROUNDS):
+            bits = draw_bits(self._key, right + (epoch << 32), 1_000_003 + number)
+            left, right = right, left ^ (bits.astype(np.int64) & mask)
+        return (left << self._half) | right

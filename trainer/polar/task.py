@@ -1,11 +1,10 @@
 """What a program trains on: a stream of groups, their tokens, and the fixed pairs it is validated on."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from polar.baseline import PairText, fit_baseline
+from polar.baseline_job import BaselineJob, Pairs
 from polar.batches import Corpus
 from polar.config import RunConfig
 from polar.data import Source
@@ -15,7 +14,7 @@ from polar.pairs import Groups, GroupSource
 from polar.parallel import Net
 from polar.report import Score
 
-BASELINE_PAIRS = 2000
+BASELINE_PAIRS = 1000
 TOKEN_SAMPLE = 2048
 
 
@@ -37,33 +36,48 @@ class StyleBaseline:
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class Task:
-    """Training and validation data of a run. `text_of` gives a response's text, `where` the row it came from."""
+    """Training and validation data of a run."""
 
     corpus: Corpus
     train: GroupSource
     seen: PairSet
     unseen: PairSet | None
-    source: Source
-    text_of: Callable[[int], str]
-    rows_per_response: int
+    _baseline: list[BaselineJob] = field(default_factory=list)
+
+    @property
+    def source(self) -> Source:
+        """Where each row came from."""
+        return self.corpus.data.source
+
+    @property
+    def rows_per_response(self) -> int:
+        """Responses of a row."""
+        return self.corpus.data.per_row
 
     def validate(self, net: Net, dist: Dist) -> Validation:
         """Score the fixed pairs. Collective."""
         unseen = self.unseen.score(net, dist) if self.unseen else None
         return Validation(seen=self.seen.score(net, dist), unseen=unseen)
 
-    def style_baseline(self) -> StyleBaseline:
-        """Fit the baseline on training pairs and measure it on the validation pairs."""
-        sample = self.train.groups(0, min(BASELINE_PAIRS, self.train.size))
-        baseline = fit_baseline(self._texts(sample))
-        unseen = baseline.accuracy(self._texts(self.unseen.groups)) if self.unseen else None
-        return StyleBaseline(seen=baseline.accuracy(self._texts(self.seen.groups)), unseen=unseen)
+    def style_baseline(self, *, wait: bool = True) -> StyleBaseline | None:
+        """What surface features get on the validation pairs; None while that is being computed and not waited for."""
+        if not self._baseline:
+            self._baseline.append(BaselineJob(self._training_texts, self._validation_texts))
+        found = self._baseline[0].result(wait=wait)
+        return StyleBaseline(seen=found["seen"], unseen=found.get("unseen")) if found else None
 
     def total_steps(self, config: RunConfig) -> int:
         """Steps of the budget; a token budget is converted with the mean length of the first groups."""
         sample = self.train.groups(0, TOKEN_SAMPLE)
         return config.total_steps(self.train.size, float(np.mean(self.corpus.count_tokens(sample))))
 
-    def _texts(self, groups: Groups) -> list[PairText]:
-        pairs = zip(groups.reference, groups.candidates, strict=True)
-        return [(self.text_of(int(r)), self.text_of(int(c[0])), self.text_of(int(c[1]))) for r, c in pairs]
+    def _training_texts(self) -> Pairs:
+        return self._texts(self.train.groups(0, min(BASELINE_PAIRS, self.train.size)))
+
+    def _validation_texts(self) -> dict[str, Pairs]:
+        sets = {"seen": self.seen, "unseen": self.unseen}
+        return {name: self._texts(pairs.groups) for name, pairs in sets.items() if pairs}
+
+    def _texts(self, groups: Groups) -> Pairs:
+        texts = self.corpus.data.texts
+        return [(texts[r], texts[c[0]], texts[c[1]]) for r, c in zip(groups.reference, groups.candidates, strict=True)]

@@ -24,7 +24,6 @@ from torch.optim import AdamW
 
 from polar.batches import Corpus
 from polar.config import Optimizer, PolicyClassification
-from polar.data import Trajectories
 from polar.distributed import Dist
 from polar.encode import Ids
 from polar.errors import ConfigError, NonFiniteLossError
@@ -85,14 +84,13 @@ class Labelled:
 class WarmStart:
     """Trains a model in place. Draws depend on seed and step alone, so repeating it gives the same weights."""
 
-    def __init__(self, net: Net, corpus: Corpus, data: Trajectories, rows: Index, dist: Dist) -> None:
+    def __init__(self, net: Net, corpus: Corpus, dist: Dist) -> None:
         if net.sharded:
             raise ConfigError("warmStart: expected engine.sharding none: only small models need a warm start")
         self._net = net
-        policies = np.unique(data.policy[rows])
-        self._label, self._classes = np.searchsorted(policies, data.policy), len(policies)
         self._model: RewardModel = net.model
-        self._corpus, self._data, self._rows, self._dist = corpus, data, rows, dist
+        self._corpus, self._rows, self._dist = corpus, corpus.data.parts["training"], dist
+        self._classes = len(corpus.data.policies)
 
     def run(self, task: PolicyClassification, options: Optimizer, seed: int) -> Iterator[WarmStep]:
         """Train `task.steps` steps and yield after each. Collective."""
@@ -114,7 +112,7 @@ class WarmStart:
         optimizer, net = adamw(classifier, options), self._net.of(classifier)
         batch = whole_batch(task.batch_trajectories, self._dist.world_size)
         for step in steps:
-            drawn = self._rows[order.at(np.arange(batch) + batch * step)]
+            drawn = self._rows.start + order.at(np.arange(batch) + batch * step)
             sequences = self._pairs(drawn) if len(classifier.heads) == 2 else self._singles(drawn)
             set_learning_rate(optimizer, learning_rate(options, step - steps.start, len(steps)))
             loss, accuracy = self._step(net, optimizer, sequences, options)
@@ -154,13 +152,14 @@ class WarmStart:
 
     def _sequence(self, first: int, second: int, *, single: bool) -> Labelled:
         """The sequence of two trajectories, or its first half, with both responses (and their ends) labelled."""
-        ids = self._corpus.encode_pair((self._data.prompt[first], first), (self._data.prompt[second], second))
+        ids = self._corpus.encode_pair(int(first), int(second))
         separator = int(np.flatnonzero(ids == self._corpus.ids.separator)[0])
-        lengths = [len(self._corpus.responses[row]) for row in (first, second)]
+        labels_of = self._corpus.data.policy[[first, second]]
+        lengths = [self._corpus.response_length(row) for row in (first, second)]
         labels = np.full((len(ids), 2), IGNORED, dtype=np.int64)
-        labels[separator - lengths[0] : separator + 1, 0] = self._label[first]
-        labels[len(ids) - 1 - lengths[1] :, 0] = self._label[second]
-        labels[len(ids) - 1 - lengths[1] :, 1] = self._label[first]
+        labels[separator - lengths[0] : separator + 1, 0] = labels_of[0]
+        labels[len(ids) - 1 - lengths[1] :, 0] = labels_of[1]
+        labels[len(ids) - 1 - lengths[1] :, 1] = labels_of[0]
         return Labelled(ids[: separator + 1], labels[: separator + 1, :1]) if single else Labelled(ids, labels)
 
     def _batches(self, sequences: list[Labelled]) -> Iterator[tuple[Packed, Tensor]]:

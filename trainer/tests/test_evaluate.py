@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 from dense import dense_score
-from pools import all_rows, pool
+from pools import corpus_of, pool
 
-from polar.batches import trajectory_corpus
 from polar.config import Architecture
 from polar.distributed import Dist
 from polar.encode import Limits
@@ -15,13 +14,13 @@ from polar.tokenizer import train_tokenizer
 from polar.trajectory_pairs import Draw, TrajectoryPairs
 
 DATA = pool([[2, 2, 2]] * 10)
-ENCODER = train_tokenizer(DATA.outputs, 300)
-CORPUS = trajectory_corpus(DATA, ENCODER, Limits(max_length=200, max_response_length=20))
+ENCODER = train_tokenizer(DATA.texts, 300)
+CORPUS = corpus_of(DATA, ENCODER, Limits(max_length=200, max_response_length=20))
 
 
 def pair_set(pairs: int = 1000) -> PairSet:
     draw = Draw(pairing="samePrompt", negatives=1, seed=1)
-    return PairSet(CORPUS, TrajectoryPairs(DATA, all_rows(DATA), draw, "validation"), pairs)
+    return PairSet(CORPUS, TrajectoryPairs(DATA, "training", draw, "validation"), pairs)
 
 
 def test_there_are_as_many_pairs_as_asked_for_or_as_there_are_references() -> None:

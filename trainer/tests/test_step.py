@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 from dense import dense_score
-from pools import all_rows, pool
+from pools import corpus_of, pool
 
 from polar import step as step_module
-from polar.batches import trajectory_corpus
 from polar.config import Architecture, Optimizer
 from polar.distributed import Dist
 from polar.encode import Limits
@@ -22,9 +21,9 @@ from polar.tokenizer import train_tokenizer
 from polar.trajectory_pairs import Draw, TrajectoryPairs
 
 DATA = pool([[2, 2, 2]] * 10)
-ENCODER = train_tokenizer(DATA.outputs, 300)
-CORPUS = trajectory_corpus(DATA, ENCODER, Limits(max_length=200, max_response_length=20))
-SOURCE = TrajectoryPairs(DATA, all_rows(DATA), Draw(pairing="samePrompt", negatives=2, seed=1), "training")
+ENCODER = train_tokenizer(DATA.texts, 300)
+CORPUS = corpus_of(DATA, ENCODER, Limits(max_length=200, max_response_length=20))
+SOURCE = TrajectoryPairs(DATA, "training", Draw(pairing="samePrompt", negatives=2, seed=1), "training")
 ARCH = Architecture(
     hidden_size=16, num_layers=2, num_heads=2, num_key_value_heads=1, intermediate_size=32, rope_theta=10_000
 )
@@ -85,7 +84,8 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_changes_no_weights() -> No
         stepper(net).step(groups, 0.01)
     assert caught.value.places.tolist() == list(range(12))
     message = str(caught.value.explain(7, groups, DATA.source, 1))
-    assert message.startswith("step 7: the loss or its gradient is not finite for 12 of 12 groups; first rows: pool:")
+    assert message.startswith("step 7: the loss or its gradient is not finite for 12 of 12 groups; first rows: ")
+    assert f"first rows: {DATA.source.where(int(groups.candidates[0, 0]))}, " in message
     assert "Lower optimizer.learningRate" in message
     assert torch.equal(net.model.norm.weight, before)
 
@@ -125,4 +125,4 @@ def test_only_bad_groups_are_named() -> None:
     bad = BadGroups(np.array([2]))
     groups = SOURCE.groups(0, 12)
     row = int(groups.candidates[2, 0])
-    assert f"1 of 12 groups; first rows: pool:{row + 1}." in str(bad.explain(1, groups, DATA.source, 1))
+    assert f"1 of 12 groups; first rows: {DATA.source.where(row)}." in str(bad.explain(1, groups, DATA.source, 1))

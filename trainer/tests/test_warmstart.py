@@ -1,8 +1,7 @@
 import numpy as np
 import torch
-from pools import all_rows, pool
+from pools import corpus_of, pool
 
-from polar.batches import trajectory_corpus
 from polar.config import Architecture, Optimizer, PolicyClassification
 from polar.distributed import Dist
 from polar.encode import Limits
@@ -12,8 +11,8 @@ from polar.tokenizer import train_tokenizer
 from polar.warmstart import IGNORED, WarmStart, whole_batch
 
 DATA = pool([[2, 2, 2]] * 10)
-ENCODER = train_tokenizer(DATA.outputs, 300)
-CORPUS = trajectory_corpus(DATA, ENCODER, Limits(max_length=200, max_response_length=20))
+ENCODER = train_tokenizer(DATA.texts, 300)
+CORPUS = corpus_of(DATA, ENCODER, Limits(max_length=200, max_response_length=20))
 ARCH = Architecture(
     hidden_size=16, num_layers=2, num_heads=2, num_key_value_heads=1, intermediate_size=32, rope_theta=10_000
 )
@@ -26,7 +25,7 @@ NET = Net(build(ARCH, ENCODER.vocab_size, 0.0, 0), Dist())
 
 def warm(model: RewardModel, steps: int = 40) -> list[float]:
     task = PolicyClassification(steps=steps, batch_trajectories=10, learning_rate=0.01)
-    start = WarmStart(Net(model, Dist()), CORPUS, DATA, all_rows(DATA), Dist())
+    start = WarmStart(Net(model, Dist()), CORPUS, Dist())
     return [done.loss for done in start.run(task, OPTIONS, 4)]
 
 
@@ -45,7 +44,7 @@ def test_repeating_it_gives_the_same_weights() -> None:
 
 
 def test_every_token_of_a_response_predicts_its_policy_and_the_seconds_predict_the_firsts_too() -> None:
-    start = WarmStart(NET, CORPUS, DATA, all_rows(DATA), Dist())
+    start = WarmStart(NET, CORPUS, Dist())
     for sequence in start._pairs(np.array([0, 25, 3, 40])):
         ids, own, reference = sequence.ids.tolist(), sequence.labels[:, 0].tolist(), sequence.labels[:, 1].tolist()
         separator, end = ids.index(ENCODER.ids.separator), len(ids) - 1
@@ -59,7 +58,7 @@ def test_every_token_of_a_response_predicts_its_policy_and_the_seconds_predict_t
 
 
 def test_a_single_sequence_is_the_first_half_of_a_pair() -> None:
-    start = WarmStart(NET, CORPUS, DATA, all_rows(DATA), Dist())
+    start = WarmStart(NET, CORPUS, Dist())
     (pair,), (single,) = start._pairs(np.array([7, 7])), start._singles(np.array([7]))
     assert single.ids.tolist() == pair.ids[: len(single.ids)].tolist()
     assert single.ids[-1] == ENCODER.ids.separator
