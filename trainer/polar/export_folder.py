@@ -1,5 +1,5 @@
-"""A folder that is written whole or not at all: under another name first, then synced and renamed. It never replaces
-one that is there."""
+"""A folder that is written whole or not at all: under another name first, then synced and renamed. It replaces another
+only when told to."""
 
 import contextlib
 import os
@@ -12,12 +12,14 @@ from polar.errors import ConfigError
 
 
 @contextlib.contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """The folder to write into; it becomes `target` when the block ends well and is removed otherwise.
 
-    ConfigError when `target` exists; StorageFullError or PolarError when storage fails.
+    With `replace` a folder of that name is removed just before. ConfigError when `target` exists otherwise;
+    StorageFullError or PolarError when storage fails.
     """
-    _refuse_existing(target)
+    if not replace:
+        _refuse_existing(target)
     temporary = target.with_name(f".tmp-{target.name}-{secrets.token_hex(4)}")
     with storage_errors(target.parent, f"writing {target}"):
         try:
@@ -28,6 +30,8 @@ def new_folder(target: Path) -> Iterator[Path]:
                 path.chmod(0o644)  # some libraries make files that only their owner can read
                 fsync_path(path)
             fsync_path(temporary)
+            if replace:
+                remove_tree(target)
             _refuse_existing(target)
             temporary.rename(target)
         except BaseException:

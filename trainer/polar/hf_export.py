@@ -37,17 +37,17 @@ class HfOptions:
     code: Path | None = None
 
 
-def export_hf(source: Path, target: Path, options: HfOptions | None = None) -> None:
+def export_hf(source: Path, target: Path, options: HfOptions | None = None, *, replace: bool = False) -> None:
     """Write a checkpoint (or a Hugging Face folder in another layout) to the new folder `target`.
 
-    Holds one shard in memory at a time. CheckpointError for a bad source, ConfigError when `target` exists, PolarError
-    when a weight does not fit the data type.
+    Holds one shard in memory at a time. CheckpointError for a bad source, ConfigError when `target` exists (unless it
+    may be replaced), PolarError when a weight does not fit the data type.
     """
     options = options or HfOptions()
     code = _code_files(options.code)
     weights = open_weights(source)
     encoder = tokenizer_from_checkpoint(weights.tokenizer_json, weights.where)
-    with new_folder(target) as folder:
+    with new_folder(target, replace=replace) as folder:
         _write_weights(folder, weights, options)
         _write_json(folder / "config.json", _config(weights, encoder, options))
         _write_tokenizer(folder, weights, encoder)

@@ -29,16 +29,16 @@ DATA_FILE = "model.onnx.data"
 INPUTS = {"prefix_ids": ["S"], "candidate_ids": ["G", "C"], "candidate_lengths": ["G"]}
 
 
-def export_onnx(source: Path, target: Path) -> None:
+def export_onnx(source: Path, target: Path, *, replace: bool = False) -> None:
     """Write a checkpoint or Hugging Face folder as the new folder `target`. Holds one tensor in memory at a time.
 
-    CheckpointError for a bad source, ConfigError when `target` exists.
+    CheckpointError for a bad source, ConfigError when `target` exists (unless it may be replaced).
     """
     weights = open_weights(source)
     encoder = tokenizer_from_checkpoint(weights.tokenizer_json, weights.where)
     facts = provenance(weights, encoder)
     text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-    with new_folder(target) as folder:
+    with new_folder(target, replace=replace) as folder:
         with (folder / DATA_FILE).open("xb") as file:
             stored = list(_write_weights(weights, file))
         onnx.save(_model(weights, stored, text), str(folder / "model.onnx"))

@@ -17,8 +17,10 @@ DIMENSIONS = {
 }
 
 
-def save_checkpoint(root: Path, seed: int = 0, model: dict[str, torch.Tensor] | None = None) -> Path:
-    """A checkpoint directory."""
+def save_checkpoint(
+    root: Path, step: int = 5, val_loss: float | None = 0.25, model: dict[str, torch.Tensor] | None = None
+) -> Path:
+    """A checkpoint directory; the step is the seed of its weights, if they are not given."""
     config = {
         "kind": "PolarFinetune",
         "run": {"namespace": "team", "name": "tiny"},
@@ -28,7 +30,7 @@ def save_checkpoint(root: Path, seed: int = 0, model: dict[str, torch.Tensor] | 
         "model": {"init": {"path": "/secret/place", "manifestSha256": "0123"}},
     }
     snapshot = checkpoint.Snapshot(
-        step=5, tokens=1234, val_loss=0.25, config=config, model=model or llama_tensors(seed=seed),
+        step=step, tokens=1234, val_loss=val_loss, config=config, model=model or llama_tensors(seed=step),
         optimizer={}, rng={}, state={"model": {**DIMENSIONS, "vocabSize": VOCAB}}, tokenizer_json=tokenizer_json(),
     )  # fmt: skip
     return checkpoint.save(root, snapshot).path

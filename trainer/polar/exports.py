@@ -1,0 +1,43 @@
+"""The exports that a run leaves: its best checkpoint in every format asked for, beside its checkpoints.
+
+    <checkpoint directory>/export/huggingface   /export/onnx
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from polar.checkpoint import CheckpointInfo, list_complete
+from polar.config import RunConfig
+from polar.durable import remove_tree
+from polar.hf_export import export_hf
+from polar.onnx_export import export_onnx
+from polar.retention import best_of
+
+
+def export_best(config: RunConfig, say: Callable[[str], None]) -> None:
+    """Export the checkpoint of lowest validation loss (the newest, when none has one). One process does this.
+
+    What is there of the same checkpoint stays; what is there of another one is replaced. Raises PolarError.
+    """
+    checkpoints = list_complete(Path(config.checkpoint.directory))
+    if not config.export.formats or not checkpoints:
+        return
+    best = best_of(checkpoints) or checkpoints[-1]
+    root = Path(config.checkpoint.directory) / "export"
+    for left in root.glob(".tmp-*"):
+        remove_tree(left)
+    for name in config.export.formats:
+        target = root / name
+        if not _is_of(target, best):
+            write = export_onnx if name == "onnx" else export_hf
+            write(best.path, target, replace=True)
+            say(f"exported {best.name} to {target}")
+
+
+def _is_of(target: Path, checkpoint: CheckpointInfo) -> bool:
+    try:
+        facts = json.loads((target / "polar.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(facts, dict) and facts.get("manifestSha256") == checkpoint.manifest_sha256
