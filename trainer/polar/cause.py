@@ -15,6 +15,8 @@ from typing import Any
 
 import torch.distributed as torch_dist
 
+from polar.errors import HungError
+
 KEY = "polar/failure"
 TIMEOUT = timedelta(seconds=2)
 ANSWER_SECONDS = 5.0
@@ -50,6 +52,12 @@ def read() -> dict[str, Any] | None:
 
     value = _answered(look)
     return value if isinstance(value, dict) else None
+
+
+def told(failure: dict[str, Any]) -> str:
+    """Another rank's failure in words; a hang names its rank itself."""
+    hung = failure["exitCode"] == HungError.exit_code
+    return str(failure["message"]) if hung else f"rank {failure['rank']}: {failure['message']}"
 
 
 def _answered(action: Callable[[], Any]) -> Any:

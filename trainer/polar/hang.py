@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType
 
 SHOWN = 8
+LONGEST_PLACE = 200
 NATIVE = "native code"
 
 
@@ -64,7 +65,7 @@ def where() -> str:
     own = next((frame for frame in frames if "/site-packages/" not in frame.f_code.co_filename), None)
     if own is None:
         return NATIVE
-    return f"{own.f_code.co_name} ({Path(own.f_code.co_filename).name}:{own.f_lineno})"
+    return f"{own.f_code.co_name} ({Path(own.f_code.co_filename).name}:{own.f_lineno})"[:LONGEST_PLACE]
 
 
 def told(own: Record, seen: Sequence[Seen], reachable: bool) -> str:

@@ -83,7 +83,7 @@ class Peers:
         store.set(KEY.format(own.rank), json.dumps(asdict(own)))
         if self._failure is None and store.check([cause.KEY]):
             found = json.loads(store.get(cause.KEY))
-            self._failure = Failure(found["rank"], found["exitCode"], found["reason"], found["message"])
+            self._failure = Failure(found["rank"], found["exitCode"], found["reason"], cause.told(found))
         if own.quiet <= own.limit / 2:
             self._beats.clear()
             return

@@ -14,6 +14,7 @@ from polar.result import Result
 SLACK_SECONDS = 2.0
 AFTER_A_HANG_SECONDS = 5.0
 STOPPING_SECONDS = 30.0
+ASLEEP_SECONDS = 5.0
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Ranks:
     count: int
     _signalled: set[int] = field(default_factory=set)
     _beats: dict[int, tuple[int, float]] = field(default_factory=dict)
+    _looked: float = 0.0
     ended: dict[int, str] = field(default_factory=dict)
 
     def numbers(self) -> list[int]:
@@ -50,17 +52,20 @@ class Ranks:
         lock. SIGABRT makes faulthandler print its stacks all the same. It is later than the ranks' own look at each
         other, which says more, but soon once a rank here has ended with that or the pod is being stopped.
         """
-        results = self.results()
+        now, results = time.monotonic(), self.results()
+        if now - self._looked > ASLEEP_SECONDS:
+            self._beats.clear()  # nothing ran for a while, this process neither
+        self._looked = now
         hung = any(one["exitCode"] == HungError.exit_code for one in results.values())
         most = AFTER_A_HANG_SECONDS if hung else STOPPING_SECONDS if stopping else float("inf")
         for rank in self.numbers():
             beat = self._read(rank, "beat")
             if rank in results or rank in self.ended or not beat:
                 continue
-            number, since = self._beats.setdefault(rank, (beat["beat"], time.monotonic()))
-            silent = time.monotonic() - since
+            number, since = self._beats.setdefault(rank, (beat["beat"], now))
+            silent = now - since
             if number != beat["beat"]:
-                self._beats[rank] = (beat["beat"], time.monotonic())
+                self._beats[rank] = (beat["beat"], now)
             elif silent > min(most, 1.25 * beat["limit"] + SLACK_SECONDS):
                 doing = f"{beat['phase']} {beat['step']}" if beat["step"] else beat["phase"]
                 self.ended[rank] = (

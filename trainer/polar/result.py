@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from polar import stop
 from polar.durable import NO_SPACE, error_number
-from polar.errors import HungError, Interrupted, OutOfMemoryError, PolarError, StorageFullError
+from polar.errors import Interrupted, OutOfMemoryError, PolarError, StorageFullError
 from polar.hang import Failure
 from polar.watch import RESULT_DIR, WATCH
 
@@ -50,9 +50,7 @@ def run_rank(main: Callable[[Summary], None]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     launched = RESULT_DIR in os.environ
-    if result["exitCode"] == 0:
-        sys.exit(0)
-    # Not sys.exit: destroying a process group whose peers are waiting in a collective can hang.
+    # Not sys.exit: destroying a process group whose peers are waiting in a collective can hang, and nobody watches now.
     os._exit(0 if launched and result["exitCode"] == Interrupted.exit_code else result["exitCode"])
 
 
@@ -114,8 +112,7 @@ def _failure(error: BaseException) -> Result:
                 cause.publish({"rank": _rank(), "exitCode": code, "reason": reason, "message": message})
         elif known := cause.read():
             result |= {"exitCode": known["exitCode"], "reason": known["reason"], "peerLost": False}
-            hung = known["exitCode"] == HungError.exit_code
-            result["message"] = known["message"] if hung else f"rank {known['rank']}: {known['message']}"
+            result["message"] = cause.told(known)
         else:
             result["message"] = _cut(f"lost the connection to another rank: {message}")
     return result

@@ -11,6 +11,7 @@ A rank that is overdue ends, unless it may be waiting for a peer that is not. Wh
 should the collective it is in not have noticed.
 """
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -35,6 +36,8 @@ MEASURED = {"step", "warm start", "validation"}
 WINDOW, ENOUGH = 50, 3
 TICK_SECONDS = 1.0
 PEER_GRACE_SECONDS = 10.0
+ASLEEP_SECONDS = 1.0
+BEAT_BYTES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Watch:
         self._usual: dict[str, deque[float]] = {}
         self._bound = 0.0
         self._closed, self._news = False, threading.Event()
-        self._beat = 0
+        self._beat, self._looked, self._woke = 0, 0.0, 0.0
         self._peers: Peers | None = None
 
     def mark(self, phase: str, step: int = 0) -> None:
@@ -98,7 +101,7 @@ class Watch:
 
     def _run(self, end: Callable[[Failure], None]) -> None:
         while not self._closed:
-            self._beat += 1
+            self._look()
             record = self._record()
             if not leave_beat(record):  # nobody else would print the stacks
                 faulthandler.dump_traceback_later(1.1 * record.limit, exit=False)
@@ -114,9 +117,16 @@ class Watch:
             self._news.clear()
         faulthandler.cancel_dump_traceback_later()
 
+    def _look(self) -> None:
+        """After a time in which nothing ran, such as that of a frozen pod, the main thread gets its time anew."""
+        now = time.monotonic()
+        if now - self._looked > ASLEEP_SECONDS + 3 * self._tick():
+            self._woke = now
+        self._looked, self._beat = now, self._beat + 1
+
     def _record(self) -> Record:
-        mark, now = self._mark, time.monotonic()
-        limit, quiet = self.limit(mark.phase), now - mark.at
+        mark = self._mark
+        limit, quiet = self.limit(mark.phase), self._looked - max(mark.at, self._woke)
         return Record(
             rank=int(os.environ.get("RANK", "0")), beat=self._beat, phase=mark.phase, step=mark.step,
             marks=mark.number, quiet=quiet, limit=limit, where=where() if quiet > limit / 2 else "",
@@ -152,9 +162,11 @@ def leave_beat(record: Record) -> bool:
     path = result_file(record.rank, "beat")
     if path is None:
         return False
-    temporary = path.with_suffix(".beat.tmp")
-    temporary.write_text(json.dumps(asdict(record)), encoding="utf-8")
-    temporary.rename(path)
+    text = json.dumps(asdict(record)).ljust(BEAT_BYTES)
+    with contextlib.suppress(OSError):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        os.pwrite(file, text.encode(), 0)  # in place: it needs no room on a full disk
+        os.close(file)
     return True
 
 

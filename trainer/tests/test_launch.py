@@ -215,6 +215,16 @@ def test_a_rank_in_native_code_that_keeps_the_interpreter_is_ended_with_its_stac
     assert 'gang_program.py", line' in log and "in act" in log
 
 
+def test_a_rank_that_was_frozen_for_a_while_goes_on(worker: Any) -> None:
+    one = worker({"steps": 40, "pause": 0.1, "watch": 2, "at": 25})
+    pid = int(one.wait_for("running-0"))
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(3)
+    os.kill(pid, signal.SIGCONT)
+    code, message, log = one.end()
+    assert (code, message["step"]) == (0, 40), log
+
+
 def test_a_stopped_rank_ends_both_workers_with_16_and_is_named(gang: Any) -> None:
     workers = gang({"steps": 100_000, "pause": 0.01, "watch": 2, "at": 5})
     pid = int(workers[1].wait_for("running-1"))
