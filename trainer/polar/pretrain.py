@@ -33,6 +33,7 @@ from polar.tokenizer import TextEncoder, read_tokenizer, tokenizer_from_checkpoi
 from polar.trajectory_pairs import Draw, TrajectoryPairs
 from polar.vocabulary import train_on_rows
 from polar.warmstart import WarmStart
+from polar.watch import WATCH
 
 
 def main(config_path: str, summary: dict[str, Any]) -> None:
@@ -153,7 +154,9 @@ def warm_start(config: RunConfig, warm: WarmStart, progress: Progress, stop: Cal
     """Run the warm start to its end; Interrupted when told to stop, and then the next attempt begins it again."""
     assert config.warm_start
     task = config.warm_start.policy_classification
+    WATCH.limit_to(config.watch.hang_timeout_seconds)
     for done in warm.run(task, config.optimizer, config.seed):
         progress.warm_step(done, task.steps)
         if stop():
             raise Interrupted(f"stopped in step {done.step} of {task.steps} of the warm start, which will be repeated")
+        WATCH.mark("warm start", done.step + 1)
