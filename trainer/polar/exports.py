@@ -9,9 +9,9 @@ from pathlib import Path
 
 from polar.checkpoint import CheckpointInfo, list_complete
 from polar.config import RunConfig
+from polar.config_runtime import Format
 from polar.durable import remove_tree
 from polar.hf_export import export_hf
-from polar.onnx_export import export_onnx
 from polar.retention import best_of
 
 
@@ -30,9 +30,16 @@ def export_best(config: RunConfig, say: Callable[[str], None]) -> None:
     for name in config.export.formats:
         target = root / name
         if not _is_of(target, best):
-            write = export_onnx if name == "onnx" else export_hf
-            write(best.path, target, replace=True)
+            _writer(name)(best.path, target, replace=True)
             say(f"exported {best.name} to {target}")
+
+
+def _writer(name: Format) -> Callable[..., None]:
+    if name == "onnx":
+        from polar.onnx_export import export_onnx  # noqa: PLC0415 - every rank imports this file, few need onnx
+
+        return export_onnx
+    return export_hf
 
 
 def _is_of(target: Path, checkpoint: CheckpointInfo) -> bool:
