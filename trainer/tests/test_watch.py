@@ -101,9 +101,10 @@ def test_a_peer_in_a_long_phase_is_waited_for_even_when_it_is_silent() -> None:
 
 
 def test_every_changed_bit_changes_the_fingerprint() -> None:
-    weights = torch.randn(CHUNK + 100, generator=torch.Generator().manual_seed(1))
+    chunk = CHUNK["cpu"]
+    weights = torch.randn(chunk + 100, generator=torch.Generator().manual_seed(1))
     before = fingerprint(weights)
-    for place, bit in ((0, 31), (17, 0), (CHUNK - 1, 30), (CHUNK + 99, 5)):
+    for place, bit in ((0, 31), (17, 0), (chunk - 1, 30), (chunk + 99, 5)):
         words = weights.clone()
         words.view(torch.int32)[place] ^= 1 << bit if bit < 31 else -(2**31)
         assert fingerprint(words) != before
