@@ -1,5 +1,7 @@
 """What accelerators can do at most: dense 16-bit tensor FLOP/s as their makers state them, without sparsity."""
 
+import torch
+
 # The first name that the device's name contains counts, so longer names come before shorter ones.
 PEAK_FLOPS = (
     ("GB300", 2.5e15),
@@ -32,3 +34,8 @@ def peak_flops(device_name: str) -> float | None:
     """Dense 16-bit FLOP/s of a device by its name ("NVIDIA H200"), None for one that is not known, such as a CPU."""
     words = f" {device_name} "
     return next((peak for name, peak in PEAK_FLOPS if f" {name} " in words.replace("-", " ")), None)
+
+
+def device_peak(device: torch.device) -> float | None:
+    """Dense 16-bit FLOP/s of the device training runs on; None when not known."""
+    return peak_flops(torch.cuda.get_device_name(device)) if device.type == "cuda" else None

@@ -188,6 +188,28 @@ export declare type Progress = Message<"polar.telemetry.v1alpha1.Progress"> & {
    * @generated from field: double flops = 12;
    */
   flops: number;
+
+  /**
+   * mfu is the share of the devices' peak that useful FLOPs take: each token once, in the last layer only reward tokens.
+   * Absent where the peak is not known, as on a CPU.
+   *
+   * @generated from field: optional double mfu = 13;
+   */
+  mfu?: number | undefined;
+
+  /**
+   * data_wait_share is the share of the last step in which rank 0 waited for its batch.
+   *
+   * @generated from field: optional double data_wait_share = 14;
+   */
+  dataWaitShare?: number | undefined;
+
+  /**
+   * straggler_rank is a rank whose own part of a step takes much longer than the others'; absent when there is none.
+   *
+   * @generated from field: optional int32 straggler_rank = 15;
+   */
+  stragglerRank?: number | undefined;
 };
 
 /**

@@ -28,7 +28,7 @@ const checkpoint = (n: number, valLoss = 0.5): object => ({
 test('shows progress, validation and checkpoints as decimal strings and whole numbers', () => {
   const { status, accepted, refusedFields } = mergeReport({}, aReport({
     seq: 7n, points: [step(1), { ...step(2, 0.123456789), valLoss: 0.25, valAccuracy: 0.87654321 }],
-    progress: { stage: 'Training', step: 2n, totalSteps: 10n, tokens: 200n, trainLoss: 0.123456789, tokensPerSecond: 1234.5678, etaSeconds: 9n, parameters: 5n, flops: 1.5e24 },
+    progress: { stage: 'Training', step: 2n, totalSteps: 10n, tokens: 200n, trainLoss: 0.123456789, tokensPerSecond: 1234.5678, etaSeconds: 9n, parameters: 5n, flops: 1.5e24, mfu: 0.45678, dataWaitShare: 0, stragglerRank: 3 },
     validation: { step: 2n, seenPolicies: { pairs: 2000n, loss: 0.25, lossStandardError: 0.001, accuracy: 0.87654321, accuracyLower: 0.85, accuracyUpper: 0.9 }, baselineSeenAccuracy: 0.6 },
     checkpoints: { items: [checkpoint(1, 0.3), checkpoint(2, 0.4)], bestStep: 1n },
   }), context);
@@ -36,7 +36,7 @@ test('shows progress, validation and checkpoints as decimal strings and whole nu
   assert.equal(refusedFields, 0);
   assert.deepEqual(status.progress, {
     stage: 'Training', step: 2, totalSteps: 10, tokens: 200, computedTokens: 0, flops: '1500000000000000000000000', parameters: 5, trainLoss: '0.123457',
-    tokensPerSecond: '1235', etaSeconds: 9, valLoss: '0.25', valAccuracy: '0.8765', attempt: 1, seq: 7, resumedFromStep: 0, lastReportTime: context.now,
+    mfu: '0.4568', dataWaitShare: '0', stragglerRank: 3, tokensPerSecond: '1235', etaSeconds: 9, valLoss: '0.25', valAccuracy: '0.8765', attempt: 1, seq: 7, resumedFromStep: 0, lastReportTime: context.now,
   });
   assert.deepEqual(status.validation, {
     step: 2, styleBaseline: { seenAccuracy: '0.6' },
@@ -51,6 +51,13 @@ test('shows progress, validation and checkpoints as decimal strings and whole nu
 test('shows no rate and no time of arrival before the first step is measured', () => {
   const { progress } = merged([aReport({ progress: { stage: 'WarmStart', step: 3n, totalSteps: 20n } })]);
   assert.deepEqual([progress?.stage, progress?.step, progress?.tokensPerSecond, progress?.etaSeconds], ['WarmStart', 3, undefined, undefined]);
+});
+
+test('shows no utilisation of devices whose peak is not known, and none above all of it', () => {
+  const { progress } = merged([aReport({ progress: { stage: 'Training', step: 3n } })]);
+  assert.deepEqual([progress?.mfu, progress?.stragglerRank, 'mfu' in (progress ?? {})], [undefined, undefined, false]);
+  const wrong = mergeReport({}, aReport({ progress: { stage: 'Training', step: 3n, mfu: 1.5, stragglerRank: -1 } }), context);
+  assert.deepEqual([wrong.status.progress?.mfu, wrong.refusedFields], [undefined, 2]);
 });
 
 test('drops a message that the status already holds, and one of an earlier attempt', () => {

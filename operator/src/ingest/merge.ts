@@ -103,6 +103,7 @@ function progressOf(from: ReportedProgress, checks: NumberChecks): Progress {
     tokens: checks.whole(from.tokens), computedTokens: checks.whole(from.computedTokens), flops: checks.rate(from.flops),
     parameters: given(checks.whole(from.parameters)), parametersWithoutEmbedding: given(checks.whole(from.parametersWithoutEmbedding)),
     trainLoss: checks.loss(from.trainLoss), trainAccuracy: checks.share(from.trainAccuracy),
+    mfu: checks.share(from.mfu), dataWaitShare: checks.share(from.dataWaitShare), stragglerRank: checks.whole(from.stragglerRank),
     ...(isMeasured ? { tokensPerSecond: rate, etaSeconds: checks.whole(from.etaSeconds) } : {}),
   });
 }

@@ -43,7 +43,7 @@ class Point(_message.Message):
     def __init__(self, step: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss: _Optional[float] = ..., val_loss: _Optional[float] = ..., val_accuracy: _Optional[float] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("stage", "step", "total_steps", "tokens", "train_loss", "train_accuracy", "tokens_per_second", "eta_seconds", "parameters", "parameters_without_embedding", "computed_tokens", "flops")
+    __slots__ = ("stage", "step", "total_steps", "tokens", "train_loss", "train_accuracy", "tokens_per_second", "eta_seconds", "parameters", "parameters_without_embedding", "computed_tokens", "flops", "mfu", "data_wait_share", "straggler_rank")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     TOTAL_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +56,9 @@ class Progress(_message.Message):
     PARAMETERS_WITHOUT_EMBEDDING_FIELD_NUMBER: _ClassVar[int]
     COMPUTED_TOKENS_FIELD_NUMBER: _ClassVar[int]
     FLOPS_FIELD_NUMBER: _ClassVar[int]
+    MFU_FIELD_NUMBER: _ClassVar[int]
+    DATA_WAIT_SHARE_FIELD_NUMBER: _ClassVar[int]
+    STRAGGLER_RANK_FIELD_NUMBER: _ClassVar[int]
     stage: str
     step: int
     total_steps: int
@@ -68,7 +71,10 @@ class Progress(_message.Message):
     parameters_without_embedding: int
     computed_tokens: int
     flops: float
-    def __init__(self, stage: _Optional[str] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss: _Optional[float] = ..., train_accuracy: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., eta_seconds: _Optional[int] = ..., parameters: _Optional[int] = ..., parameters_without_embedding: _Optional[int] = ..., computed_tokens: _Optional[int] = ..., flops: _Optional[float] = ...) -> None: ...
+    mfu: float
+    data_wait_share: float
+    straggler_rank: int
+    def __init__(self, stage: _Optional[str] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss: _Optional[float] = ..., train_accuracy: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., eta_seconds: _Optional[int] = ..., parameters: _Optional[int] = ..., parameters_without_embedding: _Optional[int] = ..., computed_tokens: _Optional[int] = ..., flops: _Optional[float] = ..., mfu: _Optional[float] = ..., data_wait_share: _Optional[float] = ..., straggler_rank: _Optional[int] = ...) -> None: ...
 
 class Validation(_message.Message):
     __slots__ = ("step", "seen_policies", "unseen_policies", "baseline_seen_accuracy", "baseline_unseen_accuracy")
