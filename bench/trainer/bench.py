@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from polar.peak import peak_flops
 from polar.threads import use_available_cores
 
 import preferences
@@ -43,7 +45,8 @@ def main() -> None:
         }
     results = _summary(stages)
     results["sizes"] = {"name": options.size, **{key: getattr(size, key) for key in size.__slots__}}
-    results["machine"] = _machine(options, load)
+    results["useful_flops_per_second"] = rates = _rates(stages["paper"])
+    results["machine"] = _machine(options, load, rates["ours"])
     results["seconds_in_all"] = round(time.monotonic() - started)
     _print_shares(results)
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -93,13 +96,24 @@ def _print_shares(results: Result) -> None:
             f"  {'on the preference data':<28} {results['ours_over_trl_preferences']:6.3f}  "
             f"{results['ours_over_trl_preferences_limit']:6.3f}  (at least {PREFERENCES_TARGET})"
         )
+    rates = results["useful_flops_per_second"]
+    print(f"  useful FLOP/s: {', '.join(f'{name} {rate:.3g}' for name, rate in rates.items())}")
+    if "mfu" in results["machine"]:
+        print(f"  MFU of ours, useful FLOPs only: {results['machine']['mfu']:.1%}")
     print(f"  peak MiB above the imports: ours {results['peak_mib_ours']}, TRL {results['peak_mib_trl']}")
 
 
-def _machine(options: argparse.Namespace, load: tuple[float, float, float]) -> Result:
+def _rates(stage: Result) -> dict[str, float]:
+    """FLOP/s of every contender over the same useful FLOPs: shared, unpadded, without an unneeded last layer."""
+    return {name: stage["useful_flops"] / statistics.median(seconds) for name, seconds in stage["seconds"].items()}
+
+
+def _machine(options: argparse.Namespace, load: tuple[float, float, float], rate: float) -> Result:
     cuda = options.device == "cuda"
+    peak = peak_flops(torch.cuda.get_device_name()) if cuda else None
     return {
         "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+        **({"mfu": round(rate / peak, 4)} if peak else {}),
         "cores": len(os.sched_getaffinity(0)),
         "torch_threads": options.threads,
         "precision": "bf16" if cuda else "fp32",

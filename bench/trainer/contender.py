@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,15 +26,16 @@ def main() -> None:
 
 def run_ours(spec: dict[str, Any], line: meter.Line) -> None:
     """Epochs of our step."""
-    from our_side import Trainer, scores  # noqa: PLC0415
+    from our_side import Trainer  # noqa: PLC0415
 
     memory = meter.Memory()
     groups = workload.load(Path(spec["tokens"]))
     trainer = Trainer(SIZES[spec["size"]], Path(spec["weights"]), groups, spec)
-    line.say(event="ready", scores=scores(trainer.model, groups[:SCORED_GROUPS]), versions={"torch": torch.__version__})
+    line.say(event="ready", scores=trainer.scores(groups[:SCORED_GROUPS]), versions={"torch": torch.__version__})
     for _ in line.rounds():
         seconds = meter.timed(trainer.epoch)
         line.say(event="round", seconds=seconds, loss=trainer.loss, computed_tokens=trainer.computed_tokens)
+        meter.make_room()
     line.say(event="end", memory=memory.report())
 
 
@@ -72,15 +72,16 @@ class Turns:
 
     def after_epoch(self) -> bool:
         """Say how long it took; wait for the next turn."""
-        self._line.say(event="round", seconds=time.perf_counter() - self._started, shapes=self.shapes)
+        self._line.say(event="round", seconds=meter.now() - self._started, shapes=self.shapes)
         self.shapes.clear()
+        meter.make_room()
         return self.wait()
 
     def wait(self) -> bool:
         """Whether there is another turn."""
         turns: Iterator[None] = self._turns
         for _ in turns:
-            self._started = time.perf_counter()
+            self._started = meter.now()
             return True
         return False
 

@@ -70,9 +70,10 @@ class Trainer:
         dist = Dist(rank=0, world_size=1, device=torch.device(spec["device"]))
         net = place(lambda: RewardModel(architecture(size), size.vocab_size), Engine(), dist)
         net.model.load_state_dict(load_file(weights, device=str(dist.device)))
-        self.model = net.model.train()
+        net.train()
+        self.net = net
         corpus: Any = TokenCorpus(sequences, special_ids())
-        self.stepper = Stepper(net, adamw(self.model, OPTIONS), OPTIONS, corpus, dist)
+        self.stepper = Stepper(net, adamw(net.model, OPTIONS), OPTIONS, corpus, dist)
         if not spec.get("share", True):
             step.micro_batches = partial(micro_batches, share=False)
         if spec.get("most_tokens"):
@@ -85,17 +86,15 @@ class Trainer:
         results = []
         for start in range(0, len(self.sequences), self.batch):
             numbers = np.arange(start, min(start + self.batch, len(self.sequences)))
-            results.append(self.stepper.step(_groups(numbers), LEARNING_RATE))
+            results.append(self.stepper.step(self.stepper.prepare(_groups(numbers)), LEARNING_RATE))
         self.computed_tokens = sum(r.computed_tokens for r in results)
         self.loss = float(np.mean([r.loss for r in results]))
 
-
-def scores(model: RewardModel, groups: list[list[Ids]]) -> list[float]:
-    """One score per sequence, sequence by sequence."""
-    device = next(model.parameters()).device
-    with torch.no_grad():
-        packed = [pack([group], np.zeros(1, dtype=np.int64)).to(device) for group in groups]
-        return [float(score) for one in packed for score in model(one)]
+    def scores(self, groups: list[list[Ids]]) -> list[float]:
+        """One score per sequence, sequence by sequence."""
+        with torch.no_grad():
+            packed = [pack([group], np.zeros(1, dtype=np.int64)).to(self.stepper.dist.device) for group in groups]
+            return [float(score) for one in packed for score in self.net(one)]
 
 
 def _groups(numbers: np.ndarray) -> Groups:

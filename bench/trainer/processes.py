@@ -14,6 +14,11 @@ from typing import Any
 
 HERE = Path(__file__).parent
 STOP_SECONDS = 60
+SHOWN = 2000
+
+
+class OutOfMemory(RuntimeError):
+    """A contender needs more GPU memory than there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,6 @@ class Measured:
     """What one contender said."""
 
     ready: dict[str, Any]
-    warm_up: dict[str, Any]
     rounds: list[dict[str, Any]] = field(default_factory=list)
     memory: dict[str, float] = field(default_factory=dict)
 
@@ -74,12 +78,14 @@ class Process:
             raise
 
     def hear(self, event: str) -> dict[str, Any]:
-        """The next message. RuntimeError with the process's last words when it is another or none."""
+        """The next message. RuntimeError with its last words when it is another or none."""
         line = self._process.stdout.readline()
         message: dict[str, Any] = json.loads(line) if line else {}
         if message.get("event") != event:
             self._errors.seek(0)
-            raise RuntimeError(f"{self.name}: expected {event}, got {line!r}\n{self._errors.read()[-2000:]}")
+            said = self._errors.read()
+            error = OutOfMemory if "OutOfMemoryError" in said else RuntimeError
+            raise error(f"{self.name}: expected {event}, got {line!r}\n{said[-SHOWN:]}")
         return message
 
     def turn(self) -> dict[str, Any]:
@@ -124,12 +130,15 @@ class Match:
         for process in self._processes.values():
             process.kill()
 
-    def play(self, most_rounds: int, deadline: float) -> dict[str, Measured]:
-        """A warm-up round each, then timed rounds in turn: A, B, A, B.
+    def play(self, warm_ups: int, most_rounds: int, deadline: float) -> dict[str, Measured]:
+        """Warm-up rounds, then timed rounds in turn: A, B, A, B.
 
         At least one, and no further one that would end after `deadline` (seconds of the monotonic clock).
         """
-        measured = {name: Measured(p.ready, p.turn()) for name, p in self._processes.items()}
+        measured = {name: Measured(process.ready) for name, process in self._processes.items()}
+        for process in self._processes.values():
+            for _ in range(warm_ups):
+                process.turn()
         for number in range(most_rounds):
             started = time.monotonic()
             for name, process in self._processes.items():

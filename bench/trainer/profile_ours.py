@@ -5,6 +5,7 @@ PYTHONPATH=trainer trainer/.venv/bin/python bench/trainer/profile_ours.py --cand
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
 import torch
@@ -31,10 +32,12 @@ def main() -> None:
         trainer = Trainer(size, weights, workload.paper_like(size, options.candidates), vars(options))
     print(f"warm-up: {meter.timed(trainer.epoch):.2f} s")
     for _ in range(options.epochs):
+        spent = time.process_time()
         seconds = meter.timed(trainer.epoch)
+        spent = time.process_time() - spent
         pairs = size.pairs * (options.candidates - 1)
         print(
-            f"epoch: {seconds:.2f} s, {pairs / seconds:.2f} pairs/s, {trainer.computed_tokens} tokens computed, "
+            f"epoch: {seconds:.2f} s ({spent:.2f} s of CPU), {pairs / seconds:.2f} pairs/s, {trainer.computed_tokens} tokens computed, "
             f"{trainer.computed_tokens / seconds:.0f} tokens/s"
         )
     print({name: round(value) for name, value in memory.report().items()})

@@ -16,11 +16,12 @@ class Size:
     scale: int
     batch: int
     pairs: int
+    warm_ups: int = 1
     rope_theta: int = 10_000
 
 
 SIZES = {
     "cpu": Size(256, 8, 4, 4, 704, 4096, scale=8, batch=8, pairs=16),
-    "cuda": Size(2048, 24, 16, 8, 8192, 92_544, scale=1, batch=32, pairs=64, rope_theta=1_000_000),
-    "quick": Size(64, 2, 2, 2, 160, 512, scale=64, batch=8, pairs=16),
+    "cuda": Size(1536, 16, 12, 12, 4096, 32_768, scale=1, batch=8, pairs=32, warm_ups=2),
+    "quick": Size(64, 2, 2, 2, 160, 512, scale=64, batch=8, pairs=8),
 }

@@ -10,12 +10,13 @@ from polar.encode import Ids
 
 import workload
 from limits import group_flops, padded_flops
-from processes import Contender, Match, Measured
+from processes import Contender, Match, Measured, OutOfMemory
 from sizes import Size
 
 GROUPED = "group_by_length"
 MICRO_BATCHES = (1, 2, 4, 8)
 EQUAL = 8
+LARGEST = 2**31  # tokens: all groups of a batch in one micro-batch
 NEGATIVES = 4
 SAME_SCORES = {"cpu": 1e-4, "cuda": 5e-2}  # bf16 there
 Result = dict[str, Any]
@@ -47,7 +48,7 @@ class Bench:
     def play(self, contenders: list[Contender], rounds: int, deadline: float) -> dict[str, Measured]:
         """Rounds in turn, printed."""
         with Match(contenders, self.folder) as match:
-            measured = match.play(rounds, deadline)
+            measured = match.play(self.size.warm_ups, rounds, deadline)
         for name, result in measured.items():
             tell(
                 f"  {name:<16} {result.median:8.2f} s   rounds {result.seconds}   peak {result.memory['peak_mib']} MiB"
@@ -93,26 +94,33 @@ def against_trl(bench: Bench, name: str, groups: list[list[Ids]], deadline: floa
     }
 
 
-def _scan(bench: Bench, name: str, groups: list[list[Ids]]) -> tuple[dict[int, float], Result]:
+def _scan(bench: Bench, name: str, groups: list[list[Ids]]) -> tuple[dict[int, float], Result | None]:
     """Seconds of TRL by micro-batch; the largest one against ours with as many groups in a micro-batch."""
     file = bench.tokens(f"{name}_one_batch", groups)
-    seconds = {}
+    seconds: dict[int, float] = {}
+    equal = None
     for micro_batch in MICRO_BATCHES:
         trl = bench.contender(f"trl_{micro_batch}", file, micro_batch=micro_batch, sampling=GROUPED)
-        if micro_batch < EQUAL:
-            seconds[micro_batch] = bench.play([trl], 1, 0)[trl.name].median
+        ours = bench.contender(f"ours_{EQUAL}", file, most_tokens=LARGEST)
+        try:
+            found = bench.play([trl] if micro_batch < EQUAL else [ours, trl], 1, 0)
+        except OutOfMemory:
+            tell(f"  {trl.name:<16} needs more memory than there is")
             continue
-        whole = sum(len(s) for group in groups for s in group)
-        ours = bench.contender("ours_8", file, most_tokens=whole)
-        found = bench.play([ours, trl], 1, 0)
         seconds[micro_batch] = found[trl.name].median
-        limit = padded_flops(bench.size, found[trl.name].shapes) / group_flops(bench.size, groups).useful
-        equal = {
-            "ours_over_trl": ratio(found[trl.name], found["ours_8"]),
-            "limit": round(limit, 3),
-            "memory_mib": {n: m.memory for n, m in found.items()},
-        }
+        if ours.name in found:
+            equal = _equal(bench, groups, found[ours.name], found[trl.name])
     return seconds, equal
+
+
+def _equal(bench: Bench, groups: list[list[Ids]], ours: Measured, trl: Measured) -> Result:
+    limit = padded_flops(bench.size, trl.shapes) / group_flops(bench.size, groups).useful
+    return {
+        "ours_over_trl": ratio(trl, ours),
+        "limit": round(limit, 3),
+        "peak_mib_ours": ours.memory["peak_mib"],
+        "peak_mib_trl": trl.memory["peak_mib"],
+    }
 
 
 def negatives(bench: Bench, deadline: float) -> Result:

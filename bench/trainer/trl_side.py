@@ -75,7 +75,11 @@ def model(size: Size, weights: Path, pad: int) -> LlamaForSequenceClassification
 def scores(net: LlamaForSequenceClassification, groups: list[list[workload.Ids]]) -> list[float]:
     """One score per sequence, sequence by sequence."""
     with torch.no_grad():
-        found = [net(torch.from_numpy(s).long()[None], use_cache=False).logits[0, 0] for g in groups for s in g]
+        found = [
+            net(torch.from_numpy(s).long()[None].to(net.device), use_cache=False).logits[0, 0]
+            for g in groups
+            for s in g
+        ]
     return torch.stack(found).float().tolist()
 
 
