@@ -10,19 +10,20 @@ parent, then swaps LATEST. Loading verifies every size and hash before a byte re
 import contextlib
 import json
 import re
-import secrets
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 
 from polar import manifest as manifests
-from polar.durable import fsync_path, remove_tree, replace_file, sha256_of, storage_errors, write_file
+from polar.durable import Entry, fsync_path, remove_tree, replace_file, storage_errors, write_file
 from polar.errors import CheckpointError, PolarError
-from polar.manifest import CONFIG, MANIFEST, MODEL, OPTIMIZER, RNG, STATE, TENSOR_FILES, TOKENIZER, Manifest
+from polar.manifest import CONFIG, MANIFEST, MODEL, OPTIMIZER, RNG, STATE, TOKENIZER, Manifest
+from polar.staging import Buffer, Staged
+from polar.stored import Stored
+from polar.team import Team, collect, publish, publish_failure
 
 Tensors = dict[str, torch.Tensor]
 STEP_NAME = re.compile(r"step-(\d{8,})\Z")
@@ -46,6 +47,26 @@ class Snapshot:
     parent: str | None = None
 
 
+class Buffers:
+    """Host memory for snapshots, kept between saves."""
+
+    def __init__(self) -> None:
+        self.model, self.optimizer = Buffer(), Buffer()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedSnapshot:
+    """A snapshot whose tensors were copied to the host, by file."""
+
+    meta: Snapshot
+    tensors: dict[str, Staged]
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's directory."""
+        return f"step-{self.meta.step:08d}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckpointInfo:
     """A complete checkpoint on storage. `completed_at` is for display only (RFC 3339, UTC)."""
@@ -61,12 +82,15 @@ class CheckpointInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A verified checkpoint in memory. `problems` says what was wrong with newer ones that were passed over."""
+    """A verified checkpoint; its tensors are read when asked for.
+
+    `problems` says what was wrong with newer ones that were passed over.
+    """
 
     info: CheckpointInfo
-    model: Tensors
-    optimizer: Tensors
-    rng: Tensors
+    model: Stored
+    optimizer: Stored
+    rng: Stored
     state: dict[str, Any]
     config: dict[str, Any]
     tokenizer_json: str
@@ -77,26 +101,48 @@ class Loaded:
 
 
 def save(root: Path, snapshot: Snapshot) -> CheckpointInfo:
-    """Writes a checkpoint durably and returns it once it would survive a power cut.
+    """Writes a checkpoint durably, by one process, and returns it once it would survive a power cut. See `write`."""
+    info = write(root, stage(snapshot), Team())
+    assert info is not None
+    return info
+
+
+def stage(snapshot: Snapshot, buffers: Buffers | None = None, main: bool = True) -> StagedSnapshot:
+    """Copies this rank's part of a snapshot to the host. `buffers` are filled anew: one save at a time can use them."""
+    own = buffers or Buffers()
+    return StagedSnapshot(
+        meta=replace(snapshot, model={}, optimizer={}, rng={}),
+        tensors={
+            MODEL: own.model.stage(snapshot.model, main),
+            OPTIMIZER: own.optimizer.stage(snapshot.optimizer, main),
+            **({RNG: Buffer().stage(snapshot.rng)} if main else {}),
+        },
+    )
+
+
+def write(root: Path, staged: StagedSnapshot, team: Team) -> CheckpointInfo | None:
+    """Writes a team's checkpoint, or a rank's part of it; the rank that completes it returns it once it is durable.
 
     Saving a step again is a no-op when model, optimizer and RNG are the same and raises PolarError when they differ
     (another attempt saves here too; the next one continues from what is there); one of that name that fails
     verification is replaced. Raises StorageFullError when the volume is full; whatever goes wrong, temporary files are
     removed and earlier checkpoints are untouched.
     """
-    name = f"step-{snapshot.step:08d}"
-    temporary = root / f"{TEMPORARY}{name}-{secrets.token_hex(4)}"  # pods have equal process ids
-    with storage_errors(root, f"saving {root / name}"):
+    temporary = root / f"{TEMPORARY}{staged.name}-{team.token}"  # pods have equal process ids
+    if not team.is_main:
+        _write_part(root, temporary, staged, team)
+        return None
+    with storage_errors(root, f"saving {root / staged.name}"):
         try:
             root.mkdir(parents=True, exist_ok=True)
-            temporary.mkdir()
-            written = _write_files(temporary, snapshot)
-            info = _commit(temporary, root / name, written)
+            temporary.mkdir(exist_ok=team.ranks > 1)
+            written = _write_files(temporary, staged, team)
+            info = _commit(temporary, root / staged.name, written)
         except BaseException:
             with contextlib.suppress(OSError):
                 remove_tree(temporary)
             raise
-        replace_file(root / "LATEST", f"{name}\n".encode())
+        replace_file(root / "LATEST", f"{staged.name}\n".encode())
     return info
 
 
@@ -107,18 +153,34 @@ def load(path: Path, manifest_sha256: str | None = None, *, model_only: bool = F
     CheckpointError naming the file that is missing or wrong.
     """
     path = Path(path)
+    manifest = read_pinned(path, manifest_sha256)
+    skipped = (OPTIMIZER, RNG) if model_only else ()
+    files = [part for name in manifests.FILES if name not in skipped for part in manifests.parts(name, manifest.shards)]
+    manifests.verify_files(path, manifest, files)
+    return open_verified(path, manifest, model_only=model_only)
+
+
+def read_pinned(path: Path, manifest_sha256: str | None) -> Manifest:
+    """A checkpoint's manifest, which has the given SHA-256, if one is given. CheckpointError."""
     manifest = manifests.read_manifest(path)
     if manifest_sha256 is not None and manifest.sha256 != manifest_sha256:
         raise CheckpointError(f"{path / MANIFEST}: expected SHA-256 {manifest_sha256}, got {manifest.sha256}")
-    skipped = (OPTIMIZER, RNG) if model_only else ()
-    manifests.verify_files(path, manifest, tuple(name for name in manifests.FILES if name not in skipped))
-    tensors = {name: {} if name in skipped else _read_tensors(path / name) for name in TENSOR_FILES}
+    return manifest
+
+
+def open_verified(path: Path, manifest: Manifest, *, model_only: bool = False) -> Loaded:
+    """A checkpoint whose files have been verified against its manifest."""
+
+    def tensors(name: str) -> Stored:
+        return Stored([path / part for part in manifests.parts(name, manifest.shards)])
+
     return Loaded(
-        info=_info(path, manifest), model=tensors[MODEL], optimizer=tensors[OPTIMIZER], rng=tensors[RNG],
+        info=_info(path, manifest), model=tensors(MODEL),
+        optimizer=Stored() if model_only else tensors(OPTIMIZER), rng=Stored() if model_only else tensors(RNG),
         state=_read_json(path / STATE), config=_read_json(path / CONFIG),
         tokenizer_json=(path / TOKENIZER).read_text(encoding="utf-8"), world_size=manifest.world_size,
         parent=manifest.parent, config_hash=manifest.config_hash,
-    )
+    )  # fmt: skip
 
 
 def load_newest(root: Path) -> Loaded | None:
@@ -146,26 +208,45 @@ def list_complete(root: Path) -> list[CheckpointInfo]:
     return found
 
 
-def _write_files(directory: Path, snapshot: Snapshot) -> Manifest:
-    """Writes all files, the manifest last, each fsynced; then the directory."""
-    groups = {MODEL: snapshot.model, OPTIMIZER: snapshot.optimizer, RNG: snapshot.rng}
-    for name, tensors in groups.items():
-        safetensors.torch.save_file({key: value.contiguous() for key, value in tensors.items()}, directory / name)
-        (directory / name).chmod(0o644)  # the library makes files only their owner can read
-        fsync_path(directory / name)
-    write_file(directory / STATE, _json(snapshot.state))
-    write_file(directory / CONFIG, _json(snapshot.config))
-    write_file(directory / TOKENIZER, snapshot.tokenizer_json.encode())
-    files = {
-        name: {"size": (directory / name).stat().st_size, "sha256": sha256_of(directory / name)}
-        for name in manifests.FILES
+def _write_part(root: Path, temporary: Path, staged: StagedSnapshot, team: Team) -> None:
+    """Writes the files of a rank that does not complete the checkpoint."""
+    try:
+        with storage_errors(root, f"saving part {team.rank + 1} of {team.ranks} of {root / staged.name}"):
+            root.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir(exist_ok=True)
+            publish(temporary, team, _write_tensors(temporary, staged, team))
+    except Exception as error:
+        if not temporary.exists():
+            return  # rank 0 gave up, and says why
+        publish_failure(temporary, team, error)
+        raise
+
+
+def _write_tensors(directory: Path, staged: StagedSnapshot, team: Team) -> dict[str, Entry]:
+    """Writes this rank's tensor files, each fsynced."""
+    return {
+        part: tensors.write(directory / part)
+        for name, tensors in staged.tensors.items()
+        for part in [manifests.parts(name, team.ranks)[team.rank if name != RNG else 0]]
     }
+
+
+def _write_files(directory: Path, staged: StagedSnapshot, team: Team) -> Manifest:
+    """Writes all files, the manifest last, when the parts of all ranks are there; then the directory."""
+    meta = staged.meta
+    files = _write_tensors(directory, staged, team)
+    files[STATE] = write_file(directory / STATE, _json(meta.state))
+    files[CONFIG] = write_file(directory / CONFIG, _json(meta.config))
+    files[TOKENIZER] = write_file(directory / TOKENIZER, meta.tokenizer_json.encode())
+    files |= collect(directory, team)
     document = {
-        "formatVersion": manifests.FORMAT_VERSION, "step": snapshot.step, "tokens": snapshot.tokens,
-        "dataCursor": snapshot.state.get("dataCursor"), "worldSize": snapshot.world_size,
-        "configHash": manifests.canonical_hash(snapshot.config), "parent": snapshot.parent,
-        "valLoss": snapshot.val_loss, "completedAt": datetime.now(UTC).isoformat(timespec="seconds"), "files": files,
-    }
+        "formatVersion": 1 if team.ranks == 1 else 2, "step": meta.step, "tokens": meta.tokens,
+        "dataCursor": meta.state.get("dataCursor"), "worldSize": meta.world_size,
+        "configHash": manifests.canonical_hash(meta.config), "parent": meta.parent,
+        "valLoss": meta.val_loss, "completedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {name: files[name] for name in manifests.file_names(team.ranks)},
+        **({"shards": team.ranks} if team.ranks > 1 else {}),
+    }  # fmt: skip
     data = _json({**document, "selfHash": manifests.canonical_hash(document)})
     write_file(directory / MANIFEST, data)
     fsync_path(directory)
@@ -181,7 +262,8 @@ def _commit(temporary: Path, target: Path, written: Manifest) -> CheckpointInfo:
         except CheckpointError:
             remove_tree(target)
         else:
-            differing = [name for name in TENSOR_FILES if present.files[name] != written.files[name]]
+            tensors = [name for name in written.files if name.endswith(".safetensors")]
+            differing = [name for name in tensors if present.files.get(name) != written.files[name]]
             if differing:
                 raise PolarError(f"{target}: exists and differs in {', '.join(differing)}; not overwritten")
             remove_tree(temporary)
@@ -204,13 +286,6 @@ def _info(path: Path, manifest: Manifest) -> CheckpointInfo:
         step=manifest.step, path=path, name=path.name, manifest_sha256=manifest.sha256,
         val_loss=manifest.val_loss, tokens=manifest.tokens, completed_at=manifest.completed_at,
     )
-
-
-def _read_tensors(path: Path) -> Tensors:
-    try:
-        return safetensors.torch.load_file(path)
-    except Exception as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:

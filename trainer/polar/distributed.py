@@ -68,6 +68,17 @@ class Dist:
         torch_dist.broadcast(payload, src=0)
         return json.loads(data)
 
+    def texts(self, text: str) -> list[str]:
+        """Every rank's text, on every rank."""
+        if self.world_size == 1:
+            return [text]
+        data = text.encode()
+        longest = self.max([len(data)])[0]
+        own = torch.tensor([*data, *bytes(longest - len(data))], dtype=torch.uint8)
+        parts = [torch.empty_like(own) for _ in range(self.world_size)]
+        torch_dist.all_gather(parts, own)
+        return [bytes(part.tolist()).rstrip(b"\0").decode() for part in parts]
+
     def gather_rng(self) -> dict[str, torch.Tensor]:
         """Every rank's torch RNG states as uint8 tensors named `rank<r>.cpu` and `rank<r>.cuda`; {} but on rank 0."""
         gathered: dict[str, torch.Tensor] = {}
@@ -131,7 +142,8 @@ def setup(seed: int) -> Dist:
         torch_dist.init_process_group(backend, rank=rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT)
     torch.manual_seed(seed + rank)
     if device.type == "cuda":  # the CPU kernels used here are deterministic, and the call costs seconds of imports
-        torch.use_deterministic_algorithms(True)
+        torch.use_deterministic_algorithms(True, warn_only=True)  # a kernel without a deterministic form says so
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # would write all memory twice
         torch.backends.cudnn.benchmark = False
     return Dist(rank=rank, world_size=world_size, local_rank=local_rank, device=device, stop=install())
 

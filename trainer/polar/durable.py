@@ -11,13 +11,21 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypedDict
 
 from polar.errors import PolarError, StorageFullError
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 CHUNK_BYTES = 1 << 22
+
+
+class Entry(TypedDict):
+    """What a manifest says of a file."""
+
+    size: int
+    sha256: str
 
 
 def fsync_path(path: Path) -> None:
@@ -29,12 +37,23 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Writes a new file and fsyncs it; the directory is the caller's to fsync."""
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
+def write_chunks(path: Path, chunks: Iterable[memoryview]) -> Entry:
+    """Writes a new file and fsyncs it, and hashes it on the way; the directory is the caller's to fsync."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("xb", buffering=0) as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            left = chunk
+            while left:
+                left = left[file.write(left) :]
         os.fsync(file.fileno())
+    return {"size": size, "sha256": digest.hexdigest()}
+
+
+def write_file(path: Path, data: bytes) -> Entry:
+    """`write_chunks` of one chunk."""
+    return write_chunks(path, [memoryview(data)])
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -44,7 +44,7 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
     # 2 start: this run's newest checkpoint, or the pre-trained one
     start = find_start(config, dist)
     assert start.weights
-    with reporting(config, dist, start.resumed.info.step if start.resumed else 0) as reporter:
+    with reporting(config, dist, start.continued.info.step if start.continued else 0) as reporter:
         progress = Progress(reporter, summary, config, dist)
         progress.found(start)
         # 3 data: rows, tokenizer, tokens, kept on disk beside the checkpoints
@@ -58,7 +58,7 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         optimizer = adamw(net.model, config.optimizer)
         total_steps = task.total_steps(config)
         # 5 resume
-        state = restore(net, optimizer, start.resumed) if start.resumed else TrainState()
+        state = restore(net, optimizer, start.continued) if start.continued else TrainState()
         # 6 no warm start: the weights are trained already
         parent = start.weights.info.manifest_sha256
         # 7 loop: step, validate, tell, save

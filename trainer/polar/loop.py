@@ -41,7 +41,7 @@ class Loop:
         saving raises.
         """
         config, dist = self.config, self.dist
-        saver = self._saver() if dist.is_main else None
+        saver = self._saver()
         stragglers = Stragglers(config.gang.processes_per_worker)
         WATCH.limit_to(config.watch.hang_timeout_seconds)
         try:
@@ -61,14 +61,13 @@ class Loop:
                 self.progress.trained(state, result, validate)
                 if save:
                     self._save(saver, state, validated=validate)
-                if saver:
+                if dist.is_main:
                     self.progress.checkpoints(saver.poll())
                 if stop:
                     break
         finally:
             WATCH.mark("end")
-            if saver:
-                saver.close()
+            saver.close()
         self._after(state)
 
     def _step(self, state: TrainState) -> StepResult:
@@ -100,18 +99,16 @@ class Loop:
         if state.baseline is None and self.dist.is_main:
             state.baseline = self.task.style_baseline()
 
-    def _save(self, saver: Saver | None, state: TrainState, validated: bool) -> None:
+    def _save(self, saver: Saver, state: TrainState, validated: bool) -> None:
         WATCH.mark("save", state.step)
-        snapshot = self.recorder.snapshot(state, validated)
-        if saver:
-            saver.submit(snapshot)
+        saver.submit(self.recorder.snapshot(state, validated))
 
     def _saver(self) -> Saver:
         options = self.config.checkpoint
         return Saver(
             Path(options.directory),
-            keep_last=options.keep_last,
-            keep_best=options.keep_best,
+            keep=(options.keep_last, options.keep_best),
+            dist=self.dist,
             before_commit=self.reporter.sync,
         )
 

@@ -8,19 +8,20 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polar.durable import sha256_of
+from polar.durable import Entry, sha256_of
 from polar.errors import CheckpointError
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)  # of checkpoints in one part, in several
 MANIFEST = "manifest.json"
 MODEL, OPTIMIZER, RNG = "model.safetensors", "optimizer.safetensors", "rng.safetensors"
 STATE, CONFIG, TOKENIZER = "state.json", "config.json", "tokenizer.json"
 FILES = (MODEL, OPTIMIZER, RNG, STATE, CONFIG, TOKENIZER)
-TENSOR_FILES = (MODEL, OPTIMIZER, RNG)
+MOST_SHARDS = 99_999
 MAX_MANIFEST_BYTES = 1 << 20
 _TYPES: dict[str, tuple[type, ...]] = {
     "step": (int,), "tokens": (int,), "worldSize": (int,), "configHash": (str,), "completedAt": (str,),
@@ -41,7 +42,20 @@ class Manifest:
     val_loss: float | None
     completed_at: str
     data_cursor: Any
-    files: dict[str, dict[str, Any]]
+    shards: int
+    files: dict[str, Entry]
+
+
+def parts(name: str, shards: int) -> tuple[str, ...]:
+    """The files that hold what `model.safetensors` or `optimizer.safetensors` holds in a checkpoint of one part."""
+    stem = name.removesuffix(".safetensors")
+    whole = shards == 1 or name not in (MODEL, OPTIMIZER)
+    return (name,) if whole else tuple(f"{stem}-{rank:05d}-of-{shards:05d}.safetensors" for rank in range(shards))
+
+
+def file_names(shards: int) -> tuple[str, ...]:
+    """All files but the manifest."""
+    return tuple(part for name in FILES for part in parts(name, shards))
 
 
 def canonical_hash(value: Any) -> str:
@@ -70,12 +84,13 @@ def parse_manifest(path: Path, data: bytes) -> Manifest:
         sha256=hashlib.sha256(data).hexdigest(), step=value["step"], tokens=value["tokens"],
         world_size=value["worldSize"], config_hash=value["configHash"], parent=value["parent"],
         val_loss=None if val_loss is None else float(val_loss), completed_at=value["completedAt"],
-        data_cursor=value.get("dataCursor"), files=value["files"],
+        data_cursor=value.get("dataCursor"), shards=value.get("shards", 1), files=value["files"],
     )
 
 
-def verify_files(directory: Path, manifest: Manifest, names: tuple[str, ...] = FILES) -> None:
-    """Checks size and SHA-256 of the named files against the manifest. Raises CheckpointError for the first bad one."""
+def verify_files(directory: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
+    """Checks size and SHA-256 of the named files (all) against the manifest. CheckpointError for the first bad one."""
+    names = tuple(manifest.files if names is None else names)
     for name in names:
         path, wanted = directory / name, manifest.files[name]
         size = _regular_size(path)
@@ -92,14 +107,18 @@ def verify_files(directory: Path, manifest: Manifest, names: tuple[str, ...] = F
 
 
 def _check_shape(path: Path, value: Any) -> None:
-    if not isinstance(value, dict) or value.get("formatVersion") != FORMAT_VERSION:
+    if not isinstance(value, dict) or value.get("formatVersion") not in FORMAT_VERSIONS:
         found = value.get("formatVersion") if isinstance(value, dict) else type(value).__name__
-        raise CheckpointError(f"{path}: expected formatVersion {FORMAT_VERSION}, got {found}")
+        raise CheckpointError(f"{path}: expected formatVersion {' or '.join(map(str, FORMAT_VERSIONS))}, got {found}")
     for key, types in _TYPES.items():
         if key not in value or not isinstance(value[key], types):
             raise CheckpointError(f"{path}: {key}: expected {types[0].__name__}, got {value.get(key)!r}")
-    if set(value["files"]) != set(FILES):
-        raise CheckpointError(f"{path}: files: expected {', '.join(FILES)}, got {', '.join(sorted(value['files']))}")
+    shards = value.get("shards", 1) if value["formatVersion"] > 1 else 1
+    if not isinstance(shards, int) or not 1 <= shards <= MOST_SHARDS:
+        raise CheckpointError(f"{path}: shards: expected 1 to {MOST_SHARDS}, got {shards!r}")
+    wanted = file_names(shards)
+    if set(value["files"]) != set(wanted):
+        raise CheckpointError(f"{path}: files: expected {', '.join(wanted)}, got {', '.join(sorted(value['files']))}")
     if canonical_hash({key: part for key, part in value.items() if key != "selfHash"}) != value.get("selfHash"):
         raise CheckpointError(f"{path}: does not match its own hash")
     for name, entry in value["files"].items():

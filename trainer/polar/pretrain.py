@@ -45,7 +45,7 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
     use_available_cores(config.gang.processes_per_worker)
     # 2 start: this run's newest checkpoint, or given weights, or nothing
     start = find_start(config, dist)
-    with reporting(config, dist, start.resumed.info.step if start.resumed else 0) as reporter:
+    with reporting(config, dist, start.continued.info.step if start.continued else 0) as reporter:
         progress = Progress(reporter, summary, config, dist)
         progress.found(start)
         # 3 data: rows, tokenizer, tokens, kept on disk beside the checkpoints
@@ -59,9 +59,9 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         optimizer = adamw(net.model, config.optimizer)
         total_steps = task.total_steps(config)
         # 5 resume
-        state = restore(net, optimizer, start.resumed) if start.resumed else TrainState()
+        state = restore(net, optimizer, start.continued) if start.continued else TrainState()
         # 6 warm start, when asked for and not done yet
-        warm = config.warm_start is not None and start.resumed is None
+        warm = config.warm_start is not None and start.continued is None
         if warm:
             warm_start(config, WarmStart(net, task.corpus, dist), progress, lambda: stopping(dist, reporter))
         # 7 loop: step, validate, tell, save

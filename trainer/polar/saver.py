@@ -1,39 +1,55 @@
-"""Saves checkpoints beside training: tensors are copied to the host at once, files are written in a thread.
+"""Saves checkpoints beside training: tensors are copied to the host at once, files are written in a thread. Every rank
+has a saver; of a model that is not sharded, rank 0 saves everything.
 
 At most one save is in flight and saves are in order. An error surfaces at the next call; `close` waits for the last.
 """
 
+import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from polar import checkpoint, retention
-from polar.checkpoint import CheckpointInfo, Snapshot
+from polar.checkpoint import Buffers, CheckpointInfo, Snapshot, StagedSnapshot
+from polar.distributed import Dist
+from polar.shard import is_sharded
+from polar.team import Team
 
 
 class Saver:
-    """The one writer below `root` (rank 0). Cleans up what an interrupted attempt left there."""
+    """The one writer below `root` in this process. Cleans up what an interrupted attempt left there (rank 0).
+
+    Making one is collective. `keep`: how many of the newest and of the best checkpoints stay.
+    """
 
     def __init__(
-        self, root: Path, *, keep_last: int, keep_best: int, before_commit: Callable[[], None] = lambda: None
+        self, root: Path, *, keep: tuple[int, int], dist: Dist, before_commit: Callable[[], None] = lambda: None
     ) -> None:
-        self._root, self._keep_last, self._keep_best = Path(root), keep_last, keep_best
+        self._root, self._keep, self._dist = Path(root), keep, dist
         self._before_commit = before_commit
+        self._buffers = Buffers()
+        self._saves = 0
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._news: list[CheckpointInfo] | None = None
-        retention.clean(self._root)
+        self._ending = threading.Event()
+        if dist.is_main:
+            retention.clean(self._root)
+        self._token: str = dist.broadcast(secrets.token_hex(4))
 
     def submit(self, snapshot: Snapshot) -> None:
         """Starts saving a copy of `snapshot`; waits for the save before it. Raises what that one failed with."""
         self.wait()
-        copy = replace(
-            snapshot, model=_on_host(snapshot.model), optimizer=_on_host(snapshot.optimizer), rng=_on_host(snapshot.rng)
-        )
-        self._thread = threading.Thread(target=self._save, args=(copy,), name="checkpoint-saver")
+        sharded = any(is_sharded(tensor) for tensor in snapshot.model.values())
+        if not sharded and not self._dist.is_main:
+            return
+        self._saves += 1
+        team = Team(
+            rank=self._dist.rank if sharded else 0, ranks=self._dist.world_size if sharded else 1,
+            token=f"{self._token}-{self._saves}", ending=self._ending,
+        )  # fmt: skip
+        staged = checkpoint.stage(snapshot, self._buffers, team.is_main)
+        self._thread = threading.Thread(target=self._save, args=(staged, team), name="checkpoint-saver")
         self._thread.start()
 
     def wait(self) -> None:
@@ -55,14 +71,19 @@ class Saver:
 
     def close(self) -> None:
         """Waits for the save in flight; raises what it failed with."""
+        self._ending.set()
         self.wait()
 
-    def _save(self, snapshot: Snapshot) -> None:
+    def _save(self, staged: StagedSnapshot, team: Team) -> None:
         try:
-            self._before_commit()
-            info = checkpoint.save(self._root, snapshot)
+            if team.is_main:
+                self._before_commit()
+            info = checkpoint.write(self._root, staged, team)
+            if info is None:
+                return
             self._news = checkpoint.list_complete(self._root)
-            retention.collect_garbage(self._root, self._keep_last, self._keep_best, verified_step=info.step)
+            last, best = self._keep
+            retention.collect_garbage(self._root, last, best, verified_step=info.step)
             self._news = checkpoint.list_complete(self._root)
         except BaseException as error:
             self._error = error
@@ -72,6 +93,3 @@ class Saver:
         if error is not None:
             raise error
 
-
-def _on_host(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}

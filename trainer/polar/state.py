@@ -19,9 +19,10 @@ from polar.optim import load_state, state_tensors
 from polar.parallel import Net
 from polar.precision import LossScale
 from polar.report import Score
-from polar.resume import load_agreed
+from polar.resume import load_agreed, load_together
 from polar.shard import fill
 from polar.step import StepResult
+from polar.stored import reader, shape_of
 from polar.task import StyleBaseline, Validation
 from polar.tokenizer import TextEncoder
 
@@ -49,23 +50,40 @@ class TrainState:
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class Start:
-    """What an attempt begins with: `resumed` is this run's own newest checkpoint, `init` the weights to start from."""
+    """What an attempt begins with.
+
+    `resumed` is this run's own newest checkpoint, `branched` one of another run that is continued, `init` the weights
+    to start from.
+    """
 
     resumed: Loaded | None
     init: Loaded | None
+    branched: Loaded | None = None
+
+    @property
+    def continued(self) -> Loaded | None:
+        """The checkpoint that optimizer, place in the data and step come from."""
+        return self.resumed or self.branched
 
     @property
     def weights(self) -> Loaded | None:
         """The checkpoint that weights, tokenizer and architecture come from."""
-        return self.resumed or self.init
+        return self.continued or self.init
 
 
 def find_start(config: RunConfig, dist: Dist) -> Start:
-    """The newest good checkpoint of this run, else the verified init checkpoint, else neither. CheckpointError."""
-    resumed = load_agreed(Path(config.checkpoint.directory), dist)
-    init = config.model.init
-    if resumed or init is None:
+    """The newest good checkpoint of this run, else the one it branches from, else the init checkpoint, or nothing.
+
+    Collective. Raises CheckpointError when the one that is wanted is not intact.
+    """
+    resumed, init = load_agreed(Path(config.checkpoint.directory), dist), config.model.init
+    if resumed:
         return Start(resumed=resumed, init=None)
+    if config.resume_from:
+        branched = load_together(Path(config.resume_from.path), config.resume_from.manifest_sha256, dist)
+        return Start(resumed=None, init=None, branched=branched)
+    if init is None:
+        return Start(resumed=None, init=None)
     return Start(resumed=None, init=checkpoint.load(Path(init.path), init.manifest_sha256, model_only=True))
 
 
@@ -83,7 +101,15 @@ def architecture_of(loaded: Loaded) -> tuple[Architecture, int]:
 
 def load_weights(model: nn.Module, loaded: Loaded) -> None:
     """Put a checkpoint's weights into a model. CheckpointError names the first tensor that does not fit."""
-    fill_model(model, loaded.model.items(), str(loaded.info.path))
+    where = str(loaded.info.path)
+    parameters = dict(model.named_parameters())
+    for name in sorted(parameters.keys() | loaded.model.keys()):
+        expected = tuple(parameters[name].shape) if name in parameters else "no such tensor"
+        got = shape_of(loaded.model, name) if name in loaded.model else "no such tensor"
+        if expected != got:
+            raise CheckpointError(f"{where}: {name}: expected {expected}, got {got}")
+    for name, parameter in parameters.items():
+        fill(parameter, reader(loaded.model, name))
 
 
 def fill_model(model: nn.Module, tensors: Iterable[tuple[str, Tensor]], where: str) -> None:

@@ -7,12 +7,15 @@ import re
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from polar import checkpoint, retention
 from polar.checkpoint import Snapshot, load, load_newest, save
+from polar.distributed import Dist
+from polar.durable import sha256_of
 from polar.errors import CheckpointError, PolarError
 from polar.manifest import FILES, MANIFEST, Manifest, canonical_hash, read_manifest
 from polar.saver import Saver
@@ -76,10 +79,10 @@ def test_two_attempts_that_save_one_step_at_once_do_not_disturb_each_other(
 ) -> None:
     write_files = checkpoint._write_files
 
-    def after_the_other_attempt(directory: Path, snapshot: Snapshot) -> Manifest:
+    def after_the_other_attempt(directory: Path, *rest: Any) -> Manifest:
         monkeypatch.setattr(checkpoint, "_write_files", write_files)
         save(tmp_path, a_snapshot())
-        return write_files(directory, snapshot)
+        return write_files(directory, *rest)
 
     monkeypatch.setattr(checkpoint, "_write_files", after_the_other_attempt)
     info = save(tmp_path, a_snapshot())
@@ -148,7 +151,7 @@ def test_nothing_to_resume_from_is_none_and_only_damaged_ones_is_an_error(tmp_pa
 
 
 @pytest.mark.parametrize(("value", "message"), [
-    ("[]", "formatVersion"), ('{"formatVersion": 9}', "expected formatVersion 1, got 9"),
+    ("[]", "formatVersion"), ('{"formatVersion": 9}', "expected formatVersion 1 or 2, got 9"),
     ('{"formatVersion": 1, "step": "x"}', "step: expected int, got 'x'"), ("nonsense", "not JSON"),
 ])
 def test_a_manifest_of_another_shape_is_an_error_that_names_the_field(tmp_path: Path, value: str, message: str) -> None:
@@ -177,7 +180,7 @@ def test_a_pickle_in_the_place_of_tensors_is_refused_even_with_a_matching_manife
     bomb.write_bytes(pickle.dumps(Bomb()))
     manifest = json.loads((info.path / MANIFEST).read_text())
     manifest["files"]["model.safetensors"] = {
-        "size": bomb.stat().st_size, "sha256": checkpoint.sha256_of(bomb)}
+        "size": bomb.stat().st_size, "sha256": sha256_of(bomb)}
     del manifest["selfHash"]
     manifest["selfHash"] = canonical_hash(manifest)
     (info.path / MANIFEST).write_text(json.dumps(manifest))
@@ -198,6 +201,8 @@ def test_a_link_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
 def test_no_source_file_of_the_trainer_reads_pickles() -> None:
     for path in (Path(checkpoint.__file__).parent).glob("*.py"):
         text = path.read_text()
+        if path.name == "tensor_files.py":  # reads weights of others, with the loader that makes nothing but tensors
+            text = re.sub(r"torch\.load\([^()]*weights_only=True[^()]*\)", "", text)
         assert not re.search(r"(?<!\w)(torch\.(load|save)\b|import pickle)", text), path
 
 
@@ -225,13 +230,13 @@ def test_leftovers_of_an_interrupted_save_or_removal_are_cleaned_up_at_start(tmp
     (tmp_path / ".tmp-LATEST-17").write_bytes(b"")
     (tmp_path / "step-00000100" / MANIFEST).unlink()
     (tmp_path / "notes.txt").write_text("kept")
-    Saver(tmp_path, keep_last=3, keep_best=1).close()
+    Saver(tmp_path, keep=(3, 1), dist=Dist()).close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["LATEST", "notes.txt", "step-00000200"]
 
 
 def test_training_on_while_a_save_is_in_flight_does_not_change_what_is_saved(tmp_path: Path) -> None:
     gate = threading.Event()
-    saver = Saver(tmp_path, keep_last=3, keep_best=1, before_commit=lambda: gate.wait(10) and None)
+    saver = Saver(tmp_path, keep=(3, 1), dist=Dist(), before_commit=lambda: gate.wait(10) and None)
     snapshot = a_snapshot()
     before = snapshot.model["w"].clone()
     saver.submit(snapshot)
@@ -252,7 +257,7 @@ def test_saves_are_in_order_and_one_at_a_time(tmp_path: Path) -> None:
         time.sleep(0.02)
         running.pop()
 
-    saver = Saver(tmp_path, keep_last=10, keep_best=1, before_commit=one_at_a_time)
+    saver = Saver(tmp_path, keep=(10, 1), dist=Dist(), before_commit=one_at_a_time)
     for step in range(5):
         saver.submit(a_snapshot(step))
     saver.close()
@@ -260,7 +265,7 @@ def test_saves_are_in_order_and_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_failed_save_surfaces_at_the_next_call_and_the_next_save_works(tmp_path: Path) -> None:
-    saver = Saver(tmp_path, keep_last=3, keep_best=1)
+    saver = Saver(tmp_path, keep=(3, 1), dist=Dist())
     saver.submit(a_snapshot(100))
     saver.submit(a_snapshot(100, seed=1))
     with pytest.raises(PolarError, match="exists and differs"):
