@@ -33,8 +33,9 @@ def run_ours(spec: dict[str, Any], line: meter.Line) -> None:
     trainer = Trainer(SIZES[spec["size"]], Path(spec["weights"]), groups, spec)
     line.say(event="ready", scores=trainer.scores(groups[:SCORED_GROUPS]), versions={"torch": torch.__version__})
     for _ in line.rounds():
-        seconds = meter.timed(trainer.epoch)
-        line.say(event="round", seconds=seconds, loss=trainer.loss, computed_tokens=trainer.computed_tokens)
+        watch = meter.Stopwatch()
+        trainer.epoch()
+        line.say(event="round", **watch.read(), loss=trainer.loss, computed_tokens=trainer.computed_tokens)
         meter.make_room()
     line.say(event="end", memory=memory.report())
 
@@ -67,12 +68,12 @@ class Turns:
 
     def __init__(self, line: meter.Line) -> None:
         self._line, self._turns = line, line.rounds()
-        self._started = 0.0
+        self._watch = meter.Stopwatch()
         self.shapes: list[tuple[int, int]] = []
 
     def after_epoch(self) -> bool:
         """Say how long it took; wait for the next turn."""
-        self._line.say(event="round", seconds=meter.now() - self._started, shapes=self.shapes)
+        self._line.say(event="round", **self._watch.read(), shapes=self.shapes)
         self.shapes.clear()
         meter.make_room()
         return self.wait()
@@ -81,7 +82,7 @@ class Turns:
         """Whether there is another turn."""
         turns: Iterator[None] = self._turns
         for _ in turns:
-            self._started = meter.now()
+            self._watch = meter.Stopwatch()
             return True
         return False
 

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +59,22 @@ def make_room() -> None:
         torch.cuda.empty_cache()
 
 
-def timed(work: Callable[[], None]) -> float:
-    """Seconds that `work` takes."""
-    started = now()
-    work()
-    return now() - started
+class Stopwatch:
+    """Time since it was made, when all work started before is done."""
+
+    def __init__(self) -> None:
+        self._wall, self._processor = _now()
+
+    def read(self) -> dict[str, float]:
+        """Seconds of the clock, and of the processor for all threads: the latter hardly depend on other load."""
+        wall, processor = _now()
+        return {"seconds": wall - self._wall, "cpu_seconds": processor - self._processor}
 
 
-def now() -> float:
-    """Seconds of a steady clock, when everything started so far is done."""
+def _now() -> tuple[float, float]:
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
-    return time.perf_counter()
+    return time.perf_counter(), time.process_time()
 
 
 def _status_mib(key: str) -> float:

@@ -44,6 +44,11 @@ class Measured:
         return [round(float(r["seconds"]), 3) for r in self.rounds]
 
     @property
+    def cpu_seconds(self) -> float:
+        """Processor time of the timed rounds, their median."""
+        return statistics.median(float(r["cpu_seconds"]) for r in self.rounds)
+
+    @property
     def median(self) -> float:
         """Of the timed rounds."""
         return statistics.median(self.seconds)

@@ -5,7 +5,6 @@ PYTHONPATH=trainer trainer/.venv/bin/python bench/trainer/profile_ours.py --cand
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -30,15 +29,16 @@ def main() -> None:
         weights = Path(folder) / "weights.safetensors"
         write_weights(size, weights)
         trainer = Trainer(size, weights, workload.paper_like(size, options.candidates), vars(options))
-    print(f"warm-up: {meter.timed(trainer.epoch):.2f} s")
+    trainer.epoch()
     for _ in range(options.epochs):
-        spent = time.process_time()
-        seconds = meter.timed(trainer.epoch)
-        spent = time.process_time() - spent
+        watch = meter.Stopwatch()
+        trainer.epoch()
+        took = watch.read()
         pairs = size.pairs * (options.candidates - 1)
         print(
-            f"epoch: {seconds:.2f} s ({spent:.2f} s of CPU), {pairs / seconds:.2f} pairs/s, {trainer.computed_tokens} tokens computed, "
-            f"{trainer.computed_tokens / seconds:.0f} tokens/s"
+            f"{took['seconds']:.2f} s an epoch, {took['cpu_seconds']:.2f} s of CPU, "
+            f"{pairs / took['seconds']:.2f} pairs/s, {trainer.computed_tokens} tokens computed, "
+            f"{trainer.computed_tokens / took['seconds']:.0f} tokens/s"
         )
     print({name: round(value) for name, value in memory.report().items()})
     if options.operators:

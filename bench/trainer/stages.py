@@ -76,6 +76,8 @@ def against_trl(bench: Bench, name: str, groups: list[list[Ids]], deadline: floa
     return {
         "ours_over_trl": ratio(trl, ours),
         "ours_over_trl_limit": round(limit, 3),
+        "ours_over_trl_cpu_time": round(trl.cpu_seconds / ours.cpu_seconds, 3),
+        "shared_over_unshared_cpu_time": round(unshared.cpu_seconds / ours.cpu_seconds, 3),
         "shared_over_unshared": ratio(unshared, ours),
         "flop_ratio": round(flops.shared_limit, 3),
         "trl_micro_batch": best,
