@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from polar.config import Architecture
-from polar.model import RewardModel
 
 Layout = Literal["internlm2", "llama"]
 HEAD = "v_head.weight"
@@ -40,9 +39,26 @@ class Entry:
 
 def own_shapes(arch: Architecture, vocab_size: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the trainer's own tensors, in the model's order."""
-    with torch.device("meta"):
-        model = RewardModel(arch, vocab_size)
-    return {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    hidden, mlp = arch.hidden_size, arch.intermediate_size
+    keys = arch.num_key_value_heads * arch.head_size()
+    layer = {
+        "self_attn.q_proj": (hidden, hidden),
+        "self_attn.k_proj": (keys, hidden),
+        "self_attn.v_proj": (keys, hidden),
+        "self_attn.o_proj": (hidden, hidden),
+        "mlp.gate_proj": (mlp, hidden),
+        "mlp.up_proj": (mlp, hidden),
+        "mlp.down_proj": (hidden, mlp),
+        "input_layernorm": (hidden,),
+        "post_attention_layernorm": (hidden,),
+    }
+    layers = {
+        f"model.layers.{number}.{name}.weight": shape
+        for number in range(arch.num_layers)
+        for name, shape in layer.items()
+    }
+    embedding = {"model.embed_tokens.weight": (vocab_size, hidden)}
+    return {**embedding, **layers, "model.norm.weight": (hidden,), HEAD: (1, hidden)}
 
 
 def entries(layout: Layout, own: Sequence[str], head: str | None) -> Iterator[Entry]:

@@ -1,5 +1,9 @@
+import errno
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,9 +13,9 @@ from checkpoints import save_checkpoint
 from hf_folders import VOCAB, internlm2_config, internlm2_tensors, llama_tensors
 from tokenizers import Tokenizer
 
-from polar import export, hf_export
+from polar import export, export_folder, hf_export
 from polar.encode import Limits, Text
-from polar.errors import CheckpointError, ConfigError, PolarError
+from polar.errors import CheckpointError, ConfigError, PolarError, StorageFullError
 from polar.hf_export import HfOptions, export_hf
 from polar.manifest import read_manifest
 from polar.tokenizer import tokenizer_from_checkpoint
@@ -150,6 +154,51 @@ def test_a_weight_that_does_not_fit_the_type_is_named_and_leaves_no_folder(tmp_p
         export_hf(saved, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     export_hf(saved, tmp_path / "out", HfOptions(dtype="bfloat16"))
+
+
+def test_a_full_disk_is_named_and_leaves_no_folder(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(export_folder, "fsync_path", full)
+    with pytest.raises(StorageFullError, match=r"writing .*out: No space left on device"):
+        export_hf(saved, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from polar import export_folder, hf_export
+
+def die_after(left):
+    def counted(path):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return counted
+
+for steps in map(int, sys.argv[3:]):
+    child = os.fork()  # no threads yet
+    if child == 0:
+        export_folder.fsync_path = die_after(steps)
+        hf_export.export_hf(Path(sys.argv[1]), Path(sys.argv[2]) / str(steps))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, steps
+"""
+
+
+def test_an_export_that_is_killed_is_absent_or_whole(saved: Path, tmp_path: Path) -> None:
+    """Killed before the first file is synced, between two of them, before the rename and after it."""
+    command = [sys.executable, "-c", KILLED, str(saved), str(tmp_path), "1", "4", "8", "9"]
+    settings = {"PYTHONPATH": str(Path(export.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, env=settings)
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith(".tmp-")) == ["9"]
+    assert open_weights(tmp_path / "9").vocab_size == VOCAB
+    export_hf(saved, tmp_path / "1")
 
 
 def test_a_damaged_checkpoint_is_not_exported(tmp_path: Path) -> None:

@@ -52,6 +52,14 @@ def test_tensors_keep_the_type_they_are_stored_in(tmp_path: Path, dtype: torch.d
     assert same(loaded(open_weights(write_folder(tmp_path, internlm2_config(), internlm2_tensors(own)))), own)
 
 
+def test_a_folder_of_links_as_the_hub_caches_it_is_read(tmp_path: Path) -> None:
+    real = write_folder(tmp_path / "blobs", internlm2_config(), internlm2_tensors(OWN), 2)
+    (tmp_path / "snapshot").mkdir()
+    for path in real.iterdir():
+        (tmp_path / "snapshot" / path.name).symlink_to(Path("..") / "blobs" / path.name)
+    assert same(loaded(open_weights(tmp_path / "snapshot")), OWN)
+
+
 def test_a_language_model_starts_with_a_zero_reward_head(tmp_path: Path) -> None:
     tensors = internlm2_tensors(OWN)
     tensors["output.weight"] = tensors.pop("v_head.weight").expand(VOCAB, -1)
