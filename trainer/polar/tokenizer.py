@@ -100,7 +100,7 @@ class TextEncoder:
 
         The candidates may answer another prompt than the reference. Without a reference (the ablation) a sequence is
         BOS {prompt}{j}{candidate} REWARD. Returns one int32 array per candidate, the reward token last, none longer
-        than max_length as long as the responses leave room for a prompt.
+        than max_length.
         """
         group = [*candidates] if reference is None else [reference, *candidates]
         prompts = self._tokens([text.prompt for text in group])
@@ -109,10 +109,13 @@ class TextEncoder:
         left = int(room(first_cost, np.array(candidate_costs), limits))
         while True:
             cut = self._texts([cut_prompt(prompt, left) for prompt in prompts])
-            sequences = self._sequences(self._joined(group, cut, kept, limits), reference is not None)
+            joined = self._joined(group, cut, kept, limits)
+            sequences = self._sequences(joined, reference is not None)
             excess = max(len(found) for found in sequences) - limits.max_length
-            if excess <= 0 or left == 0:
+            if excess <= 0:
                 return sequences
+            if left == 0:
+                return self._sequences(joined, reference is not None, limits.max_length)
             left = max(0, left - max(1, excess // 6))  # tokenised again, a cut text can be longer, at worst three times
 
     def encode_each(self, reference: Text | None, candidates: Sequence[Text], limits: Limits) -> list[Ids]:
@@ -130,11 +133,14 @@ class TextEncoder:
         """The content of tokenizer.json. Whoever tokenises with it gets the BOS in front."""
         return str(self._tokenizer.to_str())
 
-    def _sequences(self, joined: list[str], referenced: bool) -> list[Ids]:
+    def _sequences(self, joined: list[str], referenced: bool, most: int | None = None) -> list[Ids]:
+        """The sequences of joined texts. `most` cuts them to that length, whatever it takes."""
         if not referenced:
-            return [sequence(None, ids, self.ids) for ids in self._tokens(joined)]
-        first = self._tokens(joined[:1])[0]
-        return [sequence(first, ids, self.ids) for ids in self._behind(joined[1:])]
+            end = None if most is None else most - 2
+            return [sequence(None, ids[:end], self.ids) for ids in self._tokens(joined)]
+        end = None if most is None else (most - 3) // 2
+        first = self._tokens(joined[:1])[0][:end]
+        return [sequence(first, ids[:end], self.ids) for ids in self._behind(joined[1:])]
 
     def _joined(self, texts: Sequence[Text], prompts: list[str], responses: list[str], limits: Limits) -> list[str]:
         """Prompts and responses joined. A name of a special token that only the joint makes is taken out as well."""

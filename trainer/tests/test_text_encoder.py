@@ -153,6 +153,7 @@ def test_rows_put_together_are_the_encoded_group_and_no_sequence_has_a_special_t
         assert [ids.tolist() for ids in assemble(first if reference else None, rows, encoder.ids)] == group
     ids = encoder.ids
     specials = [ids.bos, ids.separator, ids.reward] if reference else [ids.bos, ids.reward]
+    assert max(len(sequence) for sequence in group) <= limits.max_length
     for sequence in group:
         assert [token for token in sequence if token in (ids.bos, ids.separator, ids.reward)] == specials
 
@@ -171,11 +172,12 @@ def test_long_responses_are_tokenised_no_further_than_needed_with_the_same_resul
 
 
 def test_a_text_that_grows_when_it_is_tokenised_again_stays_within_the_limit() -> None:
-    encoder = ENCODERS["internlm2"]
+    encoder, rare = ENCODERS["internlm2"], "\U00010348"  # three replacement characters, nine tokens, when cut inside
     for max_length in range(40, 60):
-        limits = Limits(max_length=max_length, max_response_length=12)
-        group = encoder.encode_group(Text("日本" * 30, "語" * 9), [Text("日本" * 30, "語" * 9)], limits)
-        assert len(group[0]) <= max_length
+        limits = Limits(max_length=max_length, max_response_length=max_length // 2 - 6)
+        text = Text(rare * 30, rare * 29)
+        assert len(encoder.encode_group(text, [text], limits)[0]) <= max_length
+        assert len(encoder.encode_group(None, [text], limits)[0]) <= max_length
 
 
 def test_a_tokenizer_that_adds_no_bos_is_made_to_add_it() -> None:

@@ -94,9 +94,11 @@ export async function encodeGroup(reference: Text | null, candidates: readonly T
   let left = reference === null ? room(null, costs, limits) : room(costs[0] ?? 0, costs.slice(1), limits);
   for (;;) {
     const cut = await tokenizer.texts(prompts.map((prompt) => cutPrompt(prompt, left)));
-    const found = await sequences(joinAll(group, cut, kept, encoder), reference !== null, tokenizer);
+    const joined = joinAll(group, cut, kept, encoder);
+    const found = await sequences(joined, reference !== null, tokenizer);
     const excess = Math.max(...found.map((ids) => ids.length)) - limits.maxLength;
-    if (excess <= 0 || left === 0) return found;
+    if (excess <= 0) return found;
+    if (left === 0) return sequences(joined, reference !== null, tokenizer, limits.maxLength);
     left = Math.max(0, left - Math.max(1, Math.floor(excess / 6))); // tokenised again, a cut text can be longer, at worst three times
   }
 }
@@ -141,10 +143,12 @@ function joinAll(texts: readonly Text[], prompts: readonly string[], kept: reado
   return texts.map((text, at) => stripLiterals(join(prompts[at] ?? '', kept[at] ?? '', text.wrapper, limits), tokenizer.literal));
 }
 
-async function sequences(joined: readonly string[], referenced: boolean, tokenizer: Tokenizer): Promise<number[][]> {
-  if (!referenced) return (await tokenizer.tokens(joined)).map((ids) => sequence(null, ids, tokenizer));
+/** The sequences of joined texts; `most` cuts them to that length, whatever it takes. */
+async function sequences(joined: readonly string[], referenced: boolean, tokenizer: Tokenizer, most = Infinity): Promise<number[][]> {
+  if (!referenced) return (await tokenizer.tokens(joined)).map((ids) => sequence(null, ids.slice(0, most - 2), tokenizer));
+  const end = Math.floor((most - 3) / 2);
   const [first = []] = await tokenizer.tokens(joined.slice(0, 1));
-  return (await tokenizer.behind(joined.slice(1))).map((ids) => sequence(first, ids, tokenizer));
+  return (await tokenizer.behind(joined.slice(1))).map((ids) => sequence(first.slice(0, end), ids.slice(0, end), tokenizer));
 }
 
 function sequence(reference: Ids | null, candidate: Ids, tokenizer: Tokenizer): number[] {
