@@ -1,0 +1,51 @@
+"""The last look before training: does the run fit the devices it has, with the data it has?"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from polar.batches import COSTS, Corpus
+from polar.config import RunConfig
+from polar.distributed import Dist
+from polar.estimate import Estimate
+from polar.flops import Flops, step_flops
+from polar.memory_limit import device_memory
+from polar.packing import pack
+from polar.plan import Hardware, ModelDimensions, make_plan
+from polar.task import Task
+
+SAMPLE = 128  # groups whose lengths stand for all
+
+
+def preflight(config: RunConfig, task: Task, model: ModelDimensions, dist: Dist) -> tuple[Estimate, RunConfig]:
+    """The estimate of a run with its data, and the config with sharding decided. Collective.
+
+    ConfigError with the arithmetic when it cannot fit the smallest device of all ranks.
+    """
+    memory = -dist.max([-device_memory(dist.device, config.gang.processes_per_worker)])[0]
+    hardware = Hardware(device=dist.device.type, world_size=dist.world_size, memory=memory)
+    candidates = task.train.groups(0, 1).candidates.shape[1]
+    plan = make_plan(config.engine, model, hardware, longest_group(task.corpus, candidates))
+    found = Estimate(
+        model=model,
+        plan=plan,
+        steps=task.total_steps(config),
+        batch=config.optimizer.batch_triplets,
+        per_group=_mean_flops(task, model),
+    )
+    return found, replace(config, engine=plan.engine(config.engine))
+
+
+def longest_group(corpus: Corpus, candidates: int) -> int:
+    """Upper bound of a group's tokens, from the longest prompt and response and the limits."""
+    prompt, response = (int(corpus.spans[:, column].max()) for column in (COSTS, COSTS + 1))
+    sequence = min(corpus.limits.max_length, 2 * (prompt + response) + 2)
+    return sequence + (candidates - 1) * (response + 1)
+
+
+def _mean_flops(task: Task, model: ModelDimensions) -> Flops:
+    """FLOPs of a group, the mean of the first ones."""
+    groups = task.train.groups(0, min(SAMPLE, task.train.size))
+    layout = pack(task.corpus.encode_all(groups), np.arange(len(groups))).layout
+    whole = step_flops(model.arch, layout.prefix, layout.branch)
+    return Flops(*(part / len(groups) for part in (whole.useful, whole.unshared, whole.naive)))
