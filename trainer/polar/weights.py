@@ -20,7 +20,8 @@ from polar.hf_config import HfModel, read_hf_config
 from polar.internlm2_tokenizer import read_internlm2
 from polar.layouts import HEAD, Entry, entries, own_shapes, split, stored_shape
 from polar.manifest import CONFIG, MANIFEST, STATE, TOKENIZER
-from polar.tensor_files import DTYPES, StoredTensor, find_tensors
+from polar.stored import shape_of
+from polar.tensor_files import StoredTensor, find_tensors
 
 UNUSED = ("output.weight", "lm_head.weight")  # language-model heads
 UNUSED_SUFFIX = ".rotary_emb.inv_freq"
@@ -101,8 +102,7 @@ def _own(path: Path, manifest_sha256: str | None) -> Weights:
     shapes = own_shapes(arch, vocab_size)
     _same_names(path, set(loaded.model), set(shapes))
     for name, shape in shapes.items():
-        got = loaded.model[name]
-        _fits(f"{path}: {name}", shape, (tuple(got.shape), got.dtype in DTYPES.values(), str(got.dtype)))
+        _has_shape(f"{path}: {name}", shape, shape_of(loaded.model, name))
     info = loaded.info
     return Weights(
         where=str(path), architecture=arch, vocab_size=vocab_size, tokenizer_json=loaded.tokenizer_json,
@@ -129,8 +129,10 @@ def _hugging_face(path: Path) -> Weights:
     _same_names(path, set(stored) - ignored, set(plan))
     for name, entry in plan.items():
         tensor = stored[name]
-        got = (tensor.shape, tensor.dtype is not None, tensor.dtype_name)
-        _fits(f"{tensor.file}: {name}", stored_shape(entry, shapes), got)
+        where = f"{tensor.file}: {name}"
+        _has_shape(where, stored_shape(entry, shapes), tensor.shape)
+        if tensor.dtype is None:
+            raise CheckpointError(f"{where}: expected float32, float16 or bfloat16, got {tensor.dtype_name}")
     return Weights(
         where=str(path), architecture=model.architecture, vocab_size=model.vocab_size,
         tokenizer_json=_tokenizer(path), manifest_sha256=None, max_length=model.max_length,
@@ -156,12 +158,9 @@ def _same_names(path: Path, got: set[str], wanted: set[str]) -> None:
         raise CheckpointError(f"{path}: {extra[0]}: expected no such tensor ({len(extra)} are too many)")
 
 
-def _fits(what: str, shape: tuple[int, ...], got: tuple[tuple[int, ...], bool, str]) -> None:
-    got_shape, known_dtype, dtype_name = got
-    if got_shape != shape:
-        raise CheckpointError(f"{what}: expected shape {list(shape)}, got {list(got_shape)}")
-    if not known_dtype:
-        raise CheckpointError(f"{what}: expected float32, float16 or bfloat16, got {dtype_name}")
+def _has_shape(where: str, wanted: tuple[int, ...], got: tuple[int, ...]) -> None:
+    if got != wanted:
+        raise CheckpointError(f"{where}: expected shape {list(wanted)}, got {list(got)}")
 
 
 def _tokenizer(folder: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import safetensors
 import torch
+from checkpoints import save_checkpoint
 from hf_folders import (
     VOCAB,
     Tensors,
@@ -20,6 +21,7 @@ from hf_folders import (
 )
 
 from polar.errors import CheckpointError
+from polar.manifest import read_manifest
 from polar.weights import Weights, open_weights
 
 OWN = llama_tensors()
@@ -246,6 +248,32 @@ def test_pickles_are_opened_in_one_place_only() -> None:
     lines = [(path.name, line.strip()) for path in sources for line in path.read_text().splitlines()]
     found = [(name, line) for name, line in lines if opens.search(line)]
     assert found == [("tensor_files.py", 'found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)')]
+
+
+def test_own_checkpoints_are_read_with_what_they_say_of_their_run(tmp_path: Path) -> None:
+    saved = save_checkpoint(tmp_path, model=dict(OWN))
+    weights = open_weights(saved)
+    assert same(loaded(weights), OWN)
+    assert weights.manifest_sha256 == read_manifest(saved).sha256
+    assert weights.origin is not None
+    assert (weights.origin.step, weights.origin.val_loss, weights.positions, weights.max_length) == (5, 0.25, 60, None)
+    weights.check_length(1 << 20)
+    with pytest.raises(CheckpointError, match="expected SHA-256 abc"):
+        open_weights(saved, "abc")
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"model.norm.weight": torch.ones(31)}, r"model\.norm\.weight: expected shape \[32\], got \[31\]"),
+        ({"model.norm.weight": None}, r"model\.norm\.weight: expected this tensor, got none"),
+        ({"other": torch.ones(1)}, r"other: expected no such tensor"),
+    ],
+)
+def test_a_wrong_tensor_in_an_own_checkpoint_is_named(tmp_path: Path, changes: Any, wanted: str) -> None:
+    model = {name: tensor for name, tensor in {**OWN, **changes}.items() if tensor is not None}
+    with pytest.raises(CheckpointError, match=wanted):
+        open_weights(save_checkpoint(tmp_path, model=model))
 
 
 def test_a_folder_that_is_neither_is_named(tmp_path: Path) -> None:
