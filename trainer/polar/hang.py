@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+PHASES = ("start", "warm start", "step", "validation", "style baseline", "save", "export", "end")
 SHOWN = 8
 LONGEST_PLACE = 200
 NATIVE = "native code"
@@ -21,7 +22,6 @@ class Record:
     beat: int
     phase: str
     step: int
-    marks: int
     quiet: float
     limit: float
     where: str
@@ -85,13 +85,20 @@ def told(own: Record, seen: Sequence[Seen], reachable: bool) -> str:
     )
 
 
+def place(record: Record) -> tuple[int, int, int]:
+    """How far a rank is; greater is farther. Not all ranks have all phases."""
+    before, after = PHASES.index("step"), PHASES.index("export")
+    phase = PHASES.index(record.phase) if record.phase in PHASES else after
+    return (phase, record.step, 0) if phase < before or phase >= after else (before, record.step, phase)
+
+
 def _odd(everyone: Sequence[Seen]) -> list[Seen]:
-    """The ranks that do not run, else those with the fewest marks, else those that are in no collective."""
+    """The ranks that do not run, else those that are the least far, else those that are in no collective."""
     silent = [one for one in everyone if not one.alive]
     if silent:
         return silent
-    least = min(one.record.marks for one in everyone)
-    behind = [one for one in everyone if one.record.marks == least]
+    least = min(place(one.record) for one in everyone)
+    behind = [one for one in everyone if place(one.record) == least]
     if len(behind) < len(everyone):
         return behind
     return [one for one in everyone if "(" in one.record.where]

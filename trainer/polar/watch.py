@@ -64,7 +64,7 @@ class Watch:
         self._peers: Peers | None = None
 
     def mark(self, phase: str, step: int = 0) -> None:
-        """Say that what was marked before is done and that `phase` (of `step`) begins. Cheap; main thread."""
+        """Say that what was marked before is done and that `phase` (of hang.PHASES) of a step begins. Main thread."""
         before, now = self._mark, time.monotonic()
         self._usual.setdefault(before.phase, deque(maxlen=WINDOW)).append(now - before.began)
         self._mark = Mark(phase, step, before.number + 1, now, now)
@@ -129,7 +129,7 @@ class Watch:
         limit, quiet = self.limit(mark.phase), self._looked - max(mark.at, self._woke)
         return Record(
             rank=int(os.environ.get("RANK", "0")), beat=self._beat, phase=mark.phase, step=mark.step,
-            marks=mark.number, quiet=quiet, limit=limit, where=where() if quiet > limit / 2 else "",
+            quiet=quiet, limit=limit, where=where() if quiet > limit / 2 else "",
         )
 
     def _judged(self, own: Record) -> Failure | None:
@@ -147,7 +147,7 @@ class Watch:
 
     def _gossip(self, own: Record) -> Peers | None:
         """The peers, once the gang has met; the last mark says that it is about to part."""
-        if self._peers is None and own.marks and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if self._peers is None and self._mark.number and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             self._peers = Peers(own)
         if self._peers:
             self._peers.tell(own, self._tick(), parting=own.phase == "end")

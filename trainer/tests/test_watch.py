@@ -9,7 +9,7 @@ import torch
 from programs import Gang, start_server
 from run_documents import pretrain_document, trajectory_rows, write_json, write_jsonl
 
-from polar.hang import Record, Seen, told
+from polar.hang import Record, Seen, place, told
 from polar.replicas import CHUNK, differences, fingerprint
 from polar.stragglers import WINDOW, Stragglers
 from polar.watch import FLOOR_SECONDS, UNKNOWN_SECONDS, Watch
@@ -78,19 +78,28 @@ def test_the_limit_of_a_phase_follows_its_usual_duration() -> None:
 
 
 def record(rank: int, **values: Any) -> Record:
-    usual = {"beat": 9, "phase": "step", "step": 120, "marks": 130, "quiet": 130.0, "limit": 120.0}
+    usual = {"beat": 9, "phase": "step", "step": 120, "quiet": 130.0, "limit": 120.0}
     return Record(rank=rank, **{**usual, "where": "all_reduce", **values})
 
 
 def test_a_hang_names_the_rank_that_the_others_wait_for() -> None:
     others = [Seen(record(1), True), Seen(record(2), True)]
-    behind = Seen(record(3, marks=129, step=119, where="read (loader.py:7)"), True)
+    behind = Seen(record(3, step=119, where="read (loader.py:7)"), True)
     assert told(record(0), [*others, behind], True) == (
         "rank 3 did not finish step 119 for 130 s: in read (loader.py:7); ranks 0, 1, 2 wait in all_reduce")
     stopped = Seen(record(3, quiet=0.1, where=""), False)
     assert told(record(0), [stopped], True).startswith("rank 3 did not finish step 120 for 130 s: stopped, or stuck in")
     busy = Seen(record(3, where="backward"), True)
     assert told(record(0), [busy], True) == "ranks 0, 3 did not finish step 120 for 130 s: in all_reduce"
+
+
+def test_a_phase_that_only_one_rank_has_does_not_hide_who_is_behind() -> None:
+    baseline = {"phase": "style baseline", "where": "fit (baseline.py:3)"}
+    assert told(record(0, **baseline), [Seen(record(1, step=121), True)], True).startswith(
+        "rank 0 did not finish the style baseline of step 120 for 130 s: in fit (baseline.py:3); rank 1 waits in all_")
+    order = [("start", 0), ("warm start", 9), ("save", 0), ("step", 1), ("validation", 1), ("step", 2), ("end", 0)]
+    places = [place(record(0, phase=phase, step=step)) for phase, step in order]
+    assert places == sorted(places)
 
 
 def test_a_peer_in_a_long_phase_is_waited_for_even_when_it_is_silent() -> None:
@@ -104,9 +113,9 @@ def test_every_changed_bit_changes_the_fingerprint() -> None:
     chunk = CHUNK["cpu"]
     weights = torch.randn(chunk + 100, generator=torch.Generator().manual_seed(1))
     before = fingerprint(weights)
-    for place, bit in ((0, 31), (17, 0), (chunk - 1, 30), (chunk + 99, 5)):
+    for word, bit in ((0, 31), (17, 0), (chunk - 1, 30), (chunk + 99, 5)):
         words = weights.clone()
-        words.view(torch.int32)[place] ^= 1 << bit if bit < 31 else -(2**31)
+        words.view(torch.int32)[word] ^= 1 << bit if bit < 31 else -(2**31)
         assert fingerprint(words) != before
     assert fingerprint(weights.clone()) == before
     assert fingerprint(weights.to(torch.bfloat16)) != fingerprint(weights.to(torch.float16))
