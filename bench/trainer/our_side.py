@@ -56,10 +56,7 @@ class TokenCorpus:
 
 def special_ids() -> SpecialIds:
     """The ids of the generated workload."""
-    joiner = np.array([workload.FIRST_TEXT_ID], dtype=np.int32)
-    return SpecialIds(
-        bos=workload.BOS, pad=workload.PAD, separator=workload.SEPARATOR, reward=workload.REWARD, joiner=joiner
-    )
+    return SpecialIds(bos=workload.BOS, pad=workload.PAD, separator=workload.SEPARATOR, reward=workload.REWARD)
 
 
 class Trainer:
