@@ -35,13 +35,12 @@ Lengths = npt.NDArray[np.int64]
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class SpecialIds:
-    """Token ids of one tokenizer. `joiner` is the newline of wrapper "sft", normally one token."""
+    """Token ids of one tokenizer."""
 
     bos: int
     pad: int
     separator: int
     reward: int
-    joiner: Ids
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
@@ -167,47 +166,3 @@ def sequence(reference: Ids | None, candidate: Ids, ids: SpecialIds) -> Ids:
 
 def _one(token: int) -> Ids:
     return np.array([token], dtype=np.int32)
-
-
-# The same on token ids, for callers that have not moved to the text-level functions yet.
-
-
-@dataclass(kw_only=True, frozen=True, slots=True)
-class Piece:
-    """One prompt with one response, tokenised without special tokens."""
-
-    prompt: Ids
-    response: Ids
-    wrapper: Wrapper
-
-
-def prompt_room(reference_cost: int, candidate_costs: Sequence[int], limits: Limits) -> int:
-    """Tokens left for each of the two prompts, BOS counted; the longest candidate decides. Never negative."""
-    budget = limits.max_length - RESERVED
-    return max(0, (budget - reference_cost - max(candidate_costs)) // 2)
-
-
-def encode_group(reference: Piece, candidates: Sequence[Piece], ids: SpecialIds, limits: Limits) -> list[Ids]:
-    """Sequences of one reference with each candidate, cut by common limits (paper section 3.3, official tokenize_ref).
-
-    The candidates may answer another prompt than the reference (cross-prompt pairs); they share one prompt.
-    Returns one int32 array per candidate, at most max_length long, the reward token last.
-    """
-    kept = cut_response(reference.response, limits)
-    outs = [cut_response(c.response, limits) for c in candidates]
-    costs = [response_cost(len(c.response), limits) for c in candidates]
-    room = prompt_room(response_cost(len(reference.response), limits), costs, limits)
-    head = np.concatenate([_one(ids.bos), *_join(reference, kept, room, ids), _one(ids.separator)])
-    tail = _one(ids.reward)
-    return [
-        np.concatenate([head, *_join(candidate, out, room, ids), tail])
-        for candidate, out in zip(candidates, outs, strict=True)
-    ]
-
-
-def _join(piece: Piece, response: Ids, room: int, ids: SpecialIds) -> list[Ids]:
-    parts = [cut_prompt(piece.prompt, room)]
-    if piece.wrapper == "sft" and len(response) > 0:
-        parts.append(ids.joiner)
-    parts.append(response)
-    return parts

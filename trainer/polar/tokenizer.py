@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import tokenizers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from polar.encode import (
     REWARD,
@@ -15,7 +15,6 @@ from polar.encode import (
     EncodedRow,
     Ids,
     Limits,
-    SpecialIds,
     Text,
     assemble,
     cut_prompt,
@@ -30,15 +29,12 @@ from polar.encode import (
 )
 from polar.errors import CheckpointError, ConfigError
 from polar.internlm2_tokenizer import read_internlm2
+from polar.special_tokens import BOS, PAD, find_special_ids, make_it_add_bos, special_names
 
-PAD = "<pad>"
-BOS = "<s>"
 CHUNK = 1024
 Item = TypeVar("Item")
 CHARACTERS_PER_TOKEN = 8  # generous: English is near 4
 WORD_END = re.compile(r"\w(?=\s)")
-PAD_NAMES = (PAD, "</s>", "<|endoftext|>", "<unk>")
-BOS_NAMES = (BOS, "<|begin_of_text|>", "<|startoftext|>", "[CLS]")
 BEGINNINGS = ("a", " a", "\na", "\n", "  ", "1", ".", "\u00e9", "\u65e5")
 
 
@@ -53,34 +49,15 @@ class TextEncoder:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.vocab_size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)  # ids may have gaps
-        separator, reward = _find_both(tokenizer, source)
-        self.ids = SpecialIds(
-            bos=_find(tokenizer, BOS_NAMES, source),
-            pad=_find(tokenizer, PAD_NAMES, source),
-            separator=separator,
-            reward=reward,
-            joiner=self._tokens(["\n"])[0],
-        )
-        _add_bos(tokenizer, self.ids.bos)
+        self.ids = find_special_ids(tokenizer, source)
+        make_it_add_bos(tokenizer, self.ids.bos)
         state = b"" if tokenizer.pre_tokenizer is None else tokenizer.pre_tokenizer.__getstate__()
         self._cuttable = b'"use_regex":true' in state or b'"Split"' in state  # else a token may span the end of a word
-        special = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
-        self._literal = literal_pattern([SEPARATOR, REWARD, *special])
-        self._reach = max(len(name) for name in [SEPARATOR, REWARD, *special]) - 1
+        names = special_names(tokenizer)
+        self._literal = literal_pattern(names)
+        self._reach = max(len(name) for name in names) - 1
         pairs = zip(self._tokens(BEGINNINGS), self._behind(BEGINNINGS), strict=True)
         self._same_behind = all(np.array_equal(first, second) for first, second in pairs)
-        self._plain = Tokenizer.from_str(tokenizer.to_str())
-        self._plain.encode_special_tokens = True
-        self._reserved = np.array([self.ids.bos, self.ids.pad, separator, reward], dtype=np.int32)
-
-    def encode(self, texts: Iterable[str], enough: int | None = None) -> Iterator[Ids]:
-        """For callers that have not moved to encode_rows yet: token ids of each text, literal special tokens as text.
-
-        Of a text that gives more than `enough` tokens, only the first `enough` or more are returned.
-        """
-        for chunk in _chunks(texts):
-            for ids in self._tokens(chunk, enough, self._plain):
-                yield ids[~np.isin(ids, self._reserved)]
 
     def encode_rows(self, texts: Iterable[Text], limits: Limits) -> Iterator[EncodedRow]:
         """The tokens of each text alone, prompts whole, responses cut to max_response_length. Batched."""
@@ -172,18 +149,15 @@ class TextEncoder:
     def _behind(self, texts: Sequence[str]) -> list[Ids]:
         return [ids[1:] for ids in self._tokens([SEPARATOR + text for text in texts])]
 
-    def _tokens(
-        self, texts: Sequence[str], enough: int | None = None, tokenizer: Tokenizer | None = None
-    ) -> list[Ids]:
+    def _tokens(self, texts: Sequence[str], enough: int | None = None) -> list[Ids]:
         """Token ids without BOS. Of a text that gives more than `enough`, only the first `enough` or more are found."""
         heads = [*texts] if enough is None else [head(text, enough * CHARACTERS_PER_TOKEN) for text in texts]
         found = []
-        tokenizer = tokenizer or self._tokenizer
-        encodings = tokenizer.encode_batch_fast(heads, add_special_tokens=False)
+        encodings = self._tokenizer.encode_batch_fast(heads, add_special_tokens=False)
         for text, part, encoding in zip(texts, heads, encodings, strict=True):
             ids = encoding.ids
             if enough is not None and len(part) < len(text) and len(ids) < enough:
-                ids = tokenizer.encode(text, add_special_tokens=False).ids
+                ids = self._tokenizer.encode(text, add_special_tokens=False).ids
             found.append(np.array(ids, dtype=np.int32))
         return found
 
@@ -242,33 +216,6 @@ def _parse(text: str, source: str, error_type: type[ConfigError] | type[Checkpoi
         return TextEncoder(tokenizer, source)
     except ValueError as error:
         raise error_type(str(error)) from error
-
-
-def _find_both(tokenizer: Tokenizer, source: str) -> tuple[int, int]:
-    """The separator and the reward token. The error names both, with what there is."""
-    separator, reward = tokenizer.token_to_id(SEPARATOR), tokenizer.token_to_id(REWARD)
-    if separator is None or reward is None:
-        found = "neither" if separator == reward else f"only {SEPARATOR if reward is None else REWARD}"
-        raise ValueError(f"{source}: expected the special tokens {SEPARATOR} and {REWARD}, found {found}")
-    return separator, reward
-
-
-def _add_bos(tokenizer: Tokenizer, bos: int) -> None:
-    """Makes a tokenizer that adds no special tokens add the BOS, as POLAR's does: servers tokenise with its file."""
-    if tokenizer.encode("").ids:
-        return
-    name = tokenizer.id_to_token(bos)
-    template = processors.TemplateProcessing(single=f"{name} $A", pair=f"{name} $A $B", special_tokens=[(name, bos)])
-    present = tokenizer.post_processor
-    tokenizer.post_processor = template if present is None else processors.Sequence([present, template])
-
-
-def _find(tokenizer: Tokenizer, names: Sequence[str], source: str) -> int:
-    for name in names:
-        found = tokenizer.token_to_id(name)
-        if found is not None:
-            return int(found)
-    raise ValueError(f"{source}: expected the special token {' or '.join(names)}, found none")
 
 
 def _chunks(texts: Iterable[Item]) -> Iterator[list[Item]]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from polar.encode import RESERVED, flatten
+from polar.encode import RESERVED, Limits, Text
 from polar.tokenizer import TextEncoder
 
 Case = dict[str, Any]
@@ -142,4 +142,5 @@ def _drawn(rng: random.Random) -> Iterator[Case]:
 
 
 def _cost(encoder: TextEncoder, text: str) -> int:
-    return next(iter(encoder.encode([flatten(text)]))).size + 1
+    wide = Limits(max_length=WIDE, max_response_length=WIDE)
+    return next(encoder.encode_rows([Text("", text)], wide)).response_cost

@@ -3,7 +3,7 @@ from pools import corpus_of, pool
 
 from polar.batches import Corpus, text_of
 from polar.cells import Pairing
-from polar.encode import Limits
+from polar.encode import Limits, Text
 from polar.pairs import Groups
 from polar.tokenizer import TextEncoder, train_tokenizer
 from polar.trajectory_pairs import Draw, TrajectoryPairs
@@ -50,7 +50,8 @@ def test_corpus_tokens_count_each_prompt_once_and_each_trajectory_once(
     counted = corpus.count_tokens(groups)
 
     def tokens(text: str) -> int:
-        return len(next(encoder.encode([text])))
+        wide = Limits(max_length=4000, max_response_length=1000)
+        return next(encoder.encode_rows([Text("", text)], wide)).response_cost - 1
 
     data = corpus.data
     for place in range(30):

@@ -1,12 +1,14 @@
 from pathlib import Path
 
 import pytest
-from run_documents import WORDS, trajectory_rows
+from run_documents import trajectory_rows
 from tokenizers import Tokenizer, models
 
+from polar.encode import Limits, Text
 from polar.errors import CheckpointError, ConfigError
 from polar.tokenizer import TextEncoder, head, read_tokenizer, tokenizer_from_checkpoint, train_tokenizer
 
+WIDE = Limits(max_length=4000, max_response_length=1000)
 TEXTS = [row["output"] for row in trajectory_rows()] + ["Zażółć gęślą jaźń", "日本語\n\n  indented"]
 
 
@@ -15,9 +17,12 @@ def encoder() -> TextEncoder:
     return train_tokenizer(TEXTS, 400)
 
 
+def tokens(encoder: TextEncoder, text: str) -> list[int]:
+    return next(encoder.encode_rows([Text("", text, "pretrain")], WIDE)).first.tolist()
+
+
 def decoded(encoder: TextEncoder, text: str) -> str:
-    (ids,) = encoder.encode([text])
-    return str(Tokenizer.from_str(encoder.to_json()).decode(ids.tolist()))
+    return str(Tokenizer.from_str(encoder.to_json()).decode(tokens(encoder, text)))
 
 
 def test_any_text_survives_encoding(encoder: TextEncoder) -> None:
@@ -29,30 +34,14 @@ def test_training_twice_gives_the_same_tokenizer(encoder: TextEncoder) -> None:
     assert train_tokenizer(TEXTS, 400).to_json() == encoder.to_json()
 
 
-def test_special_tokens_written_in_a_text_stay_text(encoder: TextEncoder) -> None:
-    reserved = {encoder.ids.bos, encoder.ids.pad, encoder.ids.separator, encoder.ids.reward}
-    text = "a <|reward|> b [UNUSED_TOKEN_130] c <s> d <pad>"
-    (ids,) = encoder.encode([text])
-    assert not reserved & set(ids.tolist())
-    assert decoded(encoder, text) == text
-
-
-def test_special_tokens_stay_text_after_a_round_trip_through_a_checkpoint(encoder: TextEncoder) -> None:
-    again = tokenizer_from_checkpoint(encoder.to_json(), "step-00000005")
-    assert again.ids.reward == encoder.ids.reward
-    (ids,) = again.encode(["<|reward|>"])
-    assert again.ids.separator not in ids.tolist()
-
-
-def test_the_newline_that_joins_is_one_token(encoder: TextEncoder) -> None:
-    assert len(encoder.ids.joiner) == 1
-
-
-def test_long_texts_are_tokenised_no_further_than_needed_with_the_same_beginning(encoder: TextEncoder) -> None:
-    texts = [" ".join(WORDS[n:] * 40) for n in range(8)] + ["x" * 4000, "short", " \n\n word" * 300, "日" * 900]
-    for enough in (5, 16, 100):
-        for whole, part in zip(encoder.encode(texts), encoder.encode(texts, enough), strict=True):
-            assert part[:enough].tolist() == whole[:enough].tolist()
+def test_special_tokens_written_in_a_text_are_taken_out_also_after_a_round_trip_through_a_checkpoint(
+    encoder: TextEncoder,
+) -> None:
+    text = "a<|reward|> b[UNUSED_TOKEN_130] c<s> d<pad>"
+    for one in (encoder, tokenizer_from_checkpoint(encoder.to_json(), "step-00000005")):
+        assert one.ids == encoder.ids
+        assert not {one.ids.bos, one.ids.pad, one.ids.separator, one.ids.reward} & set(tokens(one, text))
+        assert decoded(one, text) == "a b c d"
 
 
 def test_a_head_ends_where_white_space_follows_a_word() -> None:
@@ -97,5 +86,5 @@ def test_a_vocabulary_with_gaps_between_its_ids_has_room_for_the_highest(tmp_pat
     ids = {"<pad>": 0, "<s>": 1, "<|reward|>": 2, "[UNUSED_TOKEN_130]": 3, "a": 4, "b": 9}
     Tokenizer(models.BPE(vocab=ids, merges=[])).save(str(tmp_path / "tokenizer.json"))
     encoder = read_tokenizer(tmp_path)
-    assert [ids.tolist() for ids in encoder.encode(["ab"])] == [[4, 9]]
+    assert tokens(encoder, "ab") == [4, 9]
     assert encoder.vocab_size == 10
