@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from polar import checkpoint
+from polar.checkpoint import Loaded
 from polar.config import Architecture
 from polar.config_reader import read_object
 from polar.errors import CheckpointError, ConfigError
@@ -76,7 +77,7 @@ def open_weights(path: Path, manifest_sha256: str | None = None) -> Weights:
     """
     path = Path(path)
     if (path / MANIFEST).exists():
-        return _own(path, manifest_sha256)
+        return of_checkpoint(checkpoint.load(path, manifest_sha256, model_only=True))
     if not (path / CONFIG).exists():
         raise CheckpointError(f"{path}: expected a checkpoint ({MANIFEST}) or a Hugging Face folder ({CONFIG})")
     if manifest_sha256 is not None:
@@ -96,8 +97,9 @@ def read_dimensions(state: dict[str, Any], path: Path) -> tuple[Architecture, in
         raise CheckpointError(f"{path / STATE}: {error}") from error
 
 
-def _own(path: Path, manifest_sha256: str | None) -> Weights:
-    loaded = checkpoint.load(path, manifest_sha256, model_only=True)
+def of_checkpoint(loaded: Loaded) -> Weights:
+    """The weights of a checkpoint that has been verified. CheckpointError when they are not those of a reward model."""
+    path = loaded.info.path
     arch, vocab_size = read_dimensions(loaded.state, path)
     shapes = own_shapes(arch, vocab_size)
     _same_names(path, set(loaded.model), set(shapes))
