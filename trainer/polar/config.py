@@ -111,6 +111,7 @@ class Data:
             max_length=self.max_length,
             max_response_length=self.max_response_length,
             cut_side=self.response_cut_side,
+            empty_response=self.empty_response,
         )
 
 

@@ -161,6 +161,11 @@ def test_new_options_have_the_values_of_runs_that_were_written_without_them() ->
     assert got.resume_from is None
 
 
+def test_limits_of_the_encoder_are_those_of_the_data_options() -> None:
+    got = config.parse(document(data__responseCutSide="left", data__emptyResponse="omit")).data.limits()
+    assert (got.max_length, got.max_response_length, got.cut_side, got.empty_response) == (64, 20, "left", "omit")
+
+
 def test_a_model_that_starts_from_weights_needs_no_dimensions() -> None:
     got = config.parse(document(model={"dropout": "0", "init": {"path": "/weights"}}))
     assert got.model.architecture is None
