@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tokenizers import Tokenizer, processors
+from tokenizers import AddedToken, Tokenizer, processors
 
 from polar.encode import REWARD, SEPARATOR, SpecialIds
 
@@ -18,6 +18,7 @@ def find_special_ids(tokenizer: Tokenizer, source: str) -> SpecialIds:
     if separator is None or reward is None:
         found = "neither" if separator == reward else f"only {SEPARATOR if reward is None else REWARD}"
         raise ValueError(f"{source}: expected the special tokens {SEPARATOR} and {REWARD}, found {found}")
+    _match_whole(tokenizer, {SEPARATOR: separator, REWARD: reward})
     bos, pad = (_find(tokenizer, names, source) for names in (BOS_NAMES, PAD_NAMES))
     return SpecialIds(bos=bos, pad=pad, separator=separator, reward=reward)
 
@@ -36,6 +37,13 @@ def make_it_add_bos(tokenizer: Tokenizer, bos: int) -> None:
     template = processors.TemplateProcessing(single=f"{name} $A", pair=f"{name} $A $B", special_tokens=[(name, bos)])
     present = tokenizer.post_processor
     tokenizer.post_processor = template if present is None else processors.Sequence([present, template])
+
+
+def _match_whole(tokenizer: Tokenizer, ids: dict[str, int]) -> None:
+    """Some vocabularies have the two as ordinary entries only: a server would take the written name apart."""
+    for name, at in ids.items():
+        if tokenizer.encode(name, add_special_tokens=False).ids != [at]:
+            tokenizer.add_tokens([AddedToken(name, special=name == SEPARATOR, normalized=False)])
 
 
 def _find(tokenizer: Tokenizer, names: Sequence[str], source: str) -> int:

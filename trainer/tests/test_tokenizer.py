@@ -88,3 +88,13 @@ def test_a_vocabulary_with_gaps_between_its_ids_has_room_for_the_highest(tmp_pat
     encoder = read_tokenizer(tmp_path)
     assert tokens(encoder, "ab") == [4, 9]
     assert encoder.vocab_size == 10
+
+
+def test_separator_and_reward_token_are_matched_whole_even_when_they_are_ordinary_entries(tmp_path: Path) -> None:
+    ids = {"<pad>": 0, "<s>": 1, "<|reward|>": 2, "[UNUSED_TOKEN_130]": 3, "a": 4}
+    Tokenizer(models.BPE(vocab=ids, merges=[])).save(str(tmp_path / "tokenizer.json"))
+    encoder = read_tokenizer(tmp_path)
+    (sequence,) = encoder.encode_group(Text("a", "a"), [Text("a", "aa")], WIDE)
+    assert sequence.tolist() == [1, 4, 4, 2, 4, 4, 4, 3]
+    served = Tokenizer.from_str(encoder.to_json()).encode("aa<|reward|>aaa[UNUSED_TOKEN_130]").ids
+    assert served == sequence.tolist()

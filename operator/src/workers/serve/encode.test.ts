@@ -75,3 +75,11 @@ test('refuses what is no tokenizer and a tokenizer without the two special token
   assert.throws(() => parseTokenizer(json.replaceAll('<|reward|>', 'other'), 'a.json'), /a\.json: expected the special tokens <\|reward\|> and \[UNUSED_TOKEN_130\], found only \[UNUSED_TOKEN_130\]/);
   assert.throws(() => parseTokenizer(json.replaceAll('<s>', 'other'), 'a.json'), /expected the special token <s> or .*, found none/);
 });
+
+test('refuses to encode with a tokenizer that takes the separator apart', async () => {
+  const json = readFileSync(fileOf('bytelevel'), 'utf8');
+  const parsed = JSON.parse(json) as { added_tokens: { content: string }[] };
+  const without = { ...parsed, added_tokens: parsed.added_tokens.filter(({ content }) => content !== '<|reward|>') };
+  const tokenizer = parseTokenizer(JSON.stringify(without), 'a.json');
+  await assert.rejects(tokenizer.behind(['text']), /a\.json: <\|reward\|> is not matched as one token/);
+});

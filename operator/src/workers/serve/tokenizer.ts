@@ -39,7 +39,10 @@ export function parseTokenizer(json: string, source: string): Tokenizer {
   };
   return {
     ids, literal, tokens,
-    behind: async (texts) => (await tokens(texts.map((text) => SEPARATOR + text))).map((found) => found.slice(1)),
+    behind: async (texts) => (await tokens(texts.map((text) => SEPARATOR + text))).map((found) => {
+      if (found[0] !== ids.separator) throw new Error(`${source}: ${SEPARATOR} is not matched as one token: export the checkpoint again`);
+      return found.slice(1);
+    }),
     texts: async (all) => {
       const decoded = all.length === 0 ? [] : await library.decodeBatch(all.map((one) => [...one]), true);
       return decoded.map((text) => stripLiterals(text, literal));
