@@ -8,6 +8,7 @@ from polar.checkpoint import list_complete
 from polar.config import RunConfig
 from polar.distributed import Dist
 from polar.errors import Interrupted, NonFiniteLossError
+from polar.loader import Batch, Loader
 from polar.progress import Progress
 from polar.replicas import check_replicas
 from polar.report import Reporter
@@ -42,13 +43,14 @@ class Loop:
         """
         config, dist = self.config, self.dist
         saver = self._saver()
+        loader = Loader(self._batch, config.optimizer.batch_triplets, state.cursor)
         stragglers = Stragglers(config.gang.processes_per_worker)
         WATCH.limit_to(config.watch.hang_timeout_seconds)
         try:
             if save_first:
                 self._save(saver, state, validated=False)
             while state.step < self.total_steps:
-                result = self._step(state)
+                result = self._step(state, loader)
                 for line in stragglers.add(result.own_seconds):
                     self.progress.say(line)
                 last = state.step == self.total_steps
@@ -67,18 +69,22 @@ class Loop:
                     break
         finally:
             WATCH.mark("end")
+            loader.close()
             saver.close()
         self._after(state)
 
-    def _step(self, state: TrainState) -> StepResult:
+    def _batch(self, cursor: int) -> Batch:
+        return self.stepper.prepare(self.task.train.groups(cursor, self.config.optimizer.batch_triplets))
+
+    def _step(self, state: TrainState, loader: Loader) -> StepResult:
         WATCH.mark("step", state.step + 1)
-        groups = self.task.train.groups(state.cursor, self.config.optimizer.batch_triplets)
+        batch = next(loader)
         rate = learning_rate(self.config.optimizer, state.step, self.total_steps)
         try:
-            result = self.stepper.step(groups, rate)
+            result = self.stepper.step(batch, rate)
         except BadGroups as bad:
-            raise bad.explain(state.step + 1, groups, self.task.source, self.task.rows_per_response) from bad
-        state.advance(result, len(groups))
+            raise bad.explain(state.step + 1, batch.groups, self.task.source, self.task.rows_per_response) from bad
+        state.advance(result, len(batch.groups))
         return result
 
     def _compare(self, state: TrainState, before_save: bool) -> None:
@@ -95,9 +101,9 @@ class Loop:
                 raise NonFiniteLossError(
                     f"step {state.step}: the validation loss is not finite. Lower optimizer.learningRate"
                 )
-        WATCH.mark("style baseline", state.step)
         if state.baseline is None and self.dist.is_main:
-            state.baseline = self.task.style_baseline()
+            WATCH.mark("style baseline", state.step)
+            state.baseline = self.task.style_baseline(wait=state.step == self.total_steps)
 
     def _save(self, saver: Saver, state: TrainState, validated: bool) -> None:
         WATCH.mark("save", state.step)

@@ -16,7 +16,7 @@ from polar.state import Start, TrainState
 from polar.step import StepResult
 from polar.warmstart import WarmStep
 
-RATE_WEIGHT = 0.1  # of the newest step in the tokens per second shown
+RATE_WEIGHT = 0.1  # of the newest step in the tokens per second and the share of waiting shown
 LINES = 100  # log lines of a whole run, besides validations
 
 
@@ -27,7 +27,7 @@ class Progress:
         self._reporter, self._summary, self._dist = reporter, summary, dist
         self._base = config.checkpoint.uri.split("://")[-1].partition("/")[2]
         self.total_steps, self.size = 0, ModelSize(0, 0)
-        self._started, self._first_step, self._rate = time.monotonic(), 0, 0.0
+        self._started, self._first_step, self._rate, self._wait = time.monotonic(), 0, 0.0, 0.0
 
     def found(self, start: Start) -> None:
         """Say what the attempt continues from, and which damaged checkpoints were passed over."""
@@ -64,6 +64,7 @@ class Progress:
         """Tell about a step of training, and about its validation if there was one."""
         now = result.tokens / max(1e-9, result.seconds)
         self._rate = now if self._rate == 0 else self._rate + RATE_WEIGHT * (now - self._rate)
+        self._wait += RATE_WEIGHT * (result.wait_seconds / max(1e-9, result.seconds) - self._wait)
         seen = state.validation.seen if state.validation and validated else None
         self._summary.update(step=state.step, tokens=state.tokens, trainLoss=result.loss)
         self._reporter.point(
@@ -128,7 +129,8 @@ class Progress:
     def _print(self, state: TrainState, result: StepResult, validated: bool) -> None:
         line = (
             f"step {state.step}/{self.total_steps}  loss {result.loss:.4f}  accuracy {result.accuracy:.3f}  "
-            f"norm {result.gradient_norm:.2f}  tokens {state.tokens}  {self._rate:.0f} tokens/s"
+            f"norm {result.gradient_norm:.2f}  tokens {state.tokens}  {self._rate:.0f} tokens/s  "
+            f"waited {100 * self._wait:.1f} %"
         )
         if validated and state.validation:
             for name, score in (("seen", state.validation.seen), ("unseen", state.validation.unseen)):

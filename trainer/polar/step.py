@@ -12,6 +12,7 @@ from polar.data import Source
 from polar.distributed import Dist
 from polar.errors import NonFiniteLossError
 from polar.flops import step_flops
+from polar.loader import Batch
 from polar.loss import group_losses, ranked_right
 from polar.optim import set_learning_rate
 from polar.packing import FILLER, micro_batches
@@ -27,7 +28,8 @@ ROWS_SHOWN = 5
 class StepResult:
     """Means over the groups of all ranks, counts over all ranks, and what each rank took before it waited.
 
-    useful_flops: see `flops.Flops`.
+    seconds: from asking for the batch; wait_seconds of them passed before this rank had it. useful_flops: see
+    `flops.Flops`.
     """
 
     loss: float
@@ -36,6 +38,7 @@ class StepResult:
     computed_tokens: int
     gradient_norm: float
     seconds: float
+    wait_seconds: float
     useful_flops: float = 0.0
     own_seconds: list[float] = field(default_factory=list)
 
@@ -48,16 +51,23 @@ class Stepper:
         self.most_tokens = MICRO_BATCH_TOKENS[dist.device.type]
         self.corpus, self.dist, self.own_time = corpus, dist, OwnTime(dist)
 
-    def step(self, groups: Groups, learning_rate: float) -> StepResult:
-        """Train on one batch. Collective. Raises BadGroups when a loss or the gradient is not finite."""
-        started = time.monotonic()
-        self.own_time.start()
+    def prepare(self, groups: Groups) -> Batch:
+        """This rank's share of a batch, dealt out from the longest group to the shortest, encoded and packed."""
         tokens = self.corpus.count_tokens(groups)
         own = np.argsort(-tokens, kind="stable")[self.dist.rank :: self.dist.world_size]
-        losses, right, counts = self._gradients(groups.take(own), len(groups))
+        micro = list(micro_batches(self.corpus.encode_all(groups.take(own)), self.most_tokens))
+        return Batch(groups, own, micro, tokens)
+
+    def step(self, batch: Batch, learning_rate: float) -> StepResult:
+        """Train on one batch. Collective. Raises BadGroups when a loss or the gradient is not finite."""
+        started = time.monotonic() - batch.wait_seconds
+        self.own_time.start()
+        groups, own = batch.groups, batch.own
+        losses, right, counts = self._gradients(batch)
         bad = not bool(np.isfinite(losses).all())
         own_part = {"loss": losses.sum(), "right": right.sum(), "bad": bad, **counts}
-        sums = self.dist.sum({name: float(value) for name, value in own_part.items()} | self.own_time.part())
+        times = self.own_time.part(batch.wait_seconds)
+        sums = self.dist.sum({name: float(value) for name, value in own_part.items()} | times)
         if sums["bad"]:
             raise BadGroups(self._agree_on(own[~np.isfinite(losses)], len(groups)))
         norm = self.net.clip(self.options.gradient_clip)
@@ -65,27 +75,27 @@ class Stepper:
             if not self.net.overflowed():
                 raise BadGroups(np.arange(len(groups)))
             self.optimizer.zero_grad(set_to_none=True)
-            return self.step(groups, learning_rate)  # with a smaller loss scale
+            return self.step(batch, learning_rate)  # with a smaller loss scale
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return StepResult(
             loss=sums["loss"] / len(groups),
             accuracy=sums["right"] / len(groups),
-            tokens=int(tokens.sum()),
+            tokens=int(batch.tokens.sum()),
             computed_tokens=int(sums["computed"]),
             gradient_norm=norm,
             seconds=time.monotonic() - started,
+            wait_seconds=batch.wait_seconds,
             useful_flops=sums["flops"],
             own_seconds=self.own_time.of_all(sums),
         )
 
-    def _gradients(self, own: Groups, total: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
+    def _gradients(self, share: Batch) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
         """This rank's part of the mean gradient; returns losses and accuracies by group, computed tokens and FLOPs."""
-        losses, right = np.zeros(len(own)), np.zeros(len(own))
-        counts = {"computed": 0.0, "flops": 0.0}
-        batches = list(micro_batches(self.corpus.encode_all(own), self.most_tokens))
-        for batch, real in self.net.share(batches, FILLER):
+        losses, right = np.zeros(len(share.own)), np.zeros(len(share.own))
+        counts, total = {"computed": 0.0, "flops": 0.0}, len(share.groups)
+        for batch, real in self.net.share(share.micro, FILLER):
             scores = self.net(batch.to(self.dist.device)).view(-1, batch.candidates)
             per_group = group_losses(scores)
             self.own_time.stop()

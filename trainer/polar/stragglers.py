@@ -32,9 +32,9 @@ class OwnTime:
         """From here on the time may be spent waiting for other ranks."""
         self._to = self._now()
 
-    def part(self) -> dict[str, float]:
-        """The time between, for `Dist.sum`: each rank fills in its own."""
-        own = self._seconds()
+    def part(self, before: float = 0.0) -> dict[str, float]:
+        """The time between and what it waited for its batch, for `Dist.sum`: each rank fills in its own."""
+        own = before + self._seconds()
         return {f"seconds {rank}": own if rank == self._dist.rank else 0.0 for rank in range(self._dist.world_size)}
 
     def of_all(self, sums: dict[str, float]) -> list[float]:

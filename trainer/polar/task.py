@@ -59,7 +59,7 @@ class Task:
         unseen = self.unseen.score(net, dist) if self.unseen else None
         return Validation(seen=self.seen.score(net, dist), unseen=unseen)
 
-    def style_baseline(self, *, wait: bool = True) -> StyleBaseline | None:
+    def style_baseline(self, *, wait: bool) -> StyleBaseline | None:
         """What surface features get on the validation pairs; None while that is being computed and not waited for."""
         if not self._baseline:
             self._baseline.append(BaselineJob(self._training_texts, self._validation_texts))

@@ -15,8 +15,9 @@ from polar.loss import group_losses
 from polar.model import RewardModel, build
 from polar.optim import adamw, load_state, state_tensors
 from polar.packing import packed_length
+from polar.pairs import Groups
 from polar.parallel import Net
-from polar.step import BadGroups, Stepper
+from polar.step import BadGroups, Stepper, StepResult
 from polar.tokenizer import train_tokenizer
 from polar.trajectory_pairs import Draw, TrajectoryPairs
 
@@ -44,12 +45,16 @@ def stepper(net: RewardModel, **options: float) -> Stepper:
     return Stepper(Net(net, Dist()), adamw(net, changed), changed, CORPUS, Dist())
 
 
+def step(trained: Stepper, groups: Groups) -> StepResult:
+    return trained.step(trained.prepare(groups), 0.01)
+
+
 def test_micro_batches_give_the_gradient_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     groups = SOURCE.groups(0, 12)
     whole, small = model(), model()
-    stepper(whole).step(groups, 0.01)
+    step(stepper(whole), groups)
     monkeypatch.setitem(step_module.MICRO_BATCH_TOKENS, "cpu", 100)
-    stepper(small).step(groups, 0.01)
+    step(stepper(small), groups)
     for one, other in zip(whole.parameters(), small.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-4)
 
@@ -59,7 +64,7 @@ def test_loss_and_token_counts_are_those_of_the_batch() -> None:
     sequences = [CORPUS.encode(groups, place) for place in range(12)]
     with torch.no_grad():
         scores = [[dense_score(net, torch.from_numpy(s).long()).item() for s in g] for g in sequences]
-    result = stepper(net).step(groups, 0.01)
+    result = step(stepper(net), groups)
     assert result.loss == pytest.approx(group_losses(torch.tensor(scores)).mean().item(), abs=1e-5)
     assert result.computed_tokens == sum(packed_length(g) for g in sequences)
     assert result.tokens == CORPUS.count_tokens(groups).sum()
@@ -68,7 +73,7 @@ def test_loss_and_token_counts_are_those_of_the_batch() -> None:
 def test_gradients_are_clipped_to_the_given_norm() -> None:
     net = model()
     before = [p.detach().clone() for p in net.parameters()]
-    result = stepper(net, gradient_clip=1e-12).step(SOURCE.groups(0, 12), 0.01)
+    result = step(stepper(net, gradient_clip=1e-12), SOURCE.groups(0, 12))
     assert result.gradient_norm > 1e-3
     moved = max((p - b).abs().max().item() for p, b in zip(net.parameters(), before, strict=True))
     assert moved < 2e-3  # Adam's first step is at most the rate; clipping to 1e-12 drowns it in eps
@@ -81,7 +86,7 @@ def test_a_loss_that_is_not_finite_names_the_rows_and_changes_no_weights() -> No
     groups = SOURCE.groups(0, 12)
     before = net.model.norm.weight.detach().clone()
     with pytest.raises(BadGroups) as caught:
-        stepper(net).step(groups, 0.01)
+        step(stepper(net), groups)
     assert caught.value.places.tolist() == list(range(12))
     message = str(caught.value.explain(7, groups, DATA.source, 1))
     assert message.startswith("step 7: the loss or its gradient is not finite for 12 of 12 groups; first rows: ")
@@ -101,14 +106,14 @@ def test_optimizer_state_survives_a_round_trip_through_named_tensors() -> None:
     one, other = model(), model()
     first = stepper(one)
     for number in range(3):
-        first.step(SOURCE.groups(12 * number, 12), 0.01)
+        step(first, SOURCE.groups(12 * number, 12))
     saved = state_tensors(first.optimizer, one)
     other.load_state_dict(one.state_dict())
     second = stepper(other)
     load_state(second.optimizer, other, saved)
     for number in range(3, 5):
-        first.step(SOURCE.groups(12 * number, 12), 0.01)
-        second.step(SOURCE.groups(12 * number, 12), 0.01)
+        step(first, SOURCE.groups(12 * number, 12))
+        step(second, SOURCE.groups(12 * number, 12))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
