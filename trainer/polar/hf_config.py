@@ -11,6 +11,7 @@ from polar.layouts import HEAD, LLAMA_HEAD, Layout
 from polar.model import NORM_EPS
 
 MAX_JSON_BYTES = 64 << 20
+MOST_LAYERS = 1000
 NAMES: dict[str, tuple[Layout, str | None]] = {
     "InternLM2ForRewardModel": ("internlm2", HEAD),
     "InternLM2ForCausalLM": ("internlm2", None),
@@ -40,6 +41,8 @@ def read_hf_config(path: Path) -> HfModel:
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises CheckpointError."""
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: expected a regular file")
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise CheckpointError(f"{path}: expected at most {MAX_JSON_BYTES} bytes, got {path.stat().st_size}")
@@ -66,7 +69,7 @@ class _Reader:
         try:
             arch = Architecture(
                 hidden_size=self._whole("hidden_size"),
-                num_layers=self._whole("num_hidden_layers"),
+                num_layers=self._layers(),
                 num_heads=heads,
                 num_key_value_heads=self._whole("num_key_value_heads", heads),
                 intermediate_size=self._whole("intermediate_size"),
@@ -79,6 +82,12 @@ class _Reader:
             layout=layout, head=head, architecture=arch, vocab_size=self._whole("vocab_size"),
             max_length=self._unscaled_length(), positions=self._whole("max_position_embeddings", 2048),
         )  # fmt: skip
+
+    def _layers(self) -> int:
+        layers = self._whole("num_hidden_layers")
+        if layers > MOST_LAYERS:
+            raise self._wrong("num_hidden_layers", f"at most {MOST_LAYERS}", layers)
+        return layers
 
     def _layout(self) -> tuple[Layout, str | None]:
         found = self._values.get("architectures")

@@ -38,7 +38,7 @@ class StoredTensor:
     def read(self) -> Tensor:
         """The tensor, backed by the mapped file for as long as it is in use."""
         if self.file.suffix == ".bin":
-            return _open_bin(self.file)[self.name]
+            return _open_bin(self.file)[self.name].detach()
         try:
             with safe_open(self.file, "pt") as file:
                 tensor: Tensor = file.get_tensor(self.name)
@@ -118,8 +118,9 @@ def _open_bin(path: Path) -> dict[str, Tensor]:
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"{path}: damaged, of PyTorch's old format, or not only tensors: {reason}") from error
     sound = isinstance(found, dict) and all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
+        isinstance(name, str) and isinstance(tensor, Tensor) and tensor.layout == torch.strided
+        for name, tensor in found.items()
     )
     if not sound:
-        raise CheckpointError(f"{path}: expected tensors by name")
+        raise CheckpointError(f"{path}: expected dense tensors by name")
     return dict(found)

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import safetensors
 import torch
 from checkpoints import save_checkpoint
-from hf_folders import VOCAB, internlm2_config, internlm2_tensors, llama_tensors
+from hf_folders import VOCAB, internlm2_config, internlm2_tensors, llama_tensors, write_folder
 from tokenizers import Tokenizer
 
 from polar import export, export_folder, hf_export
@@ -107,6 +108,27 @@ def test_text_tokenised_with_the_folder_is_what_the_model_was_trained_on(saved: 
     (wanted,) = encoder.encode_group(reference, [candidate], Limits(max_length=60, max_response_length=20))
     text = "river lamp\nstone<|reward|>river lamp\nriver river[UNUSED_TOKEN_130]"
     assert Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json")).encode(text).ids == wanted.tolist()
+
+
+def test_an_export_with_the_tokenizer_of_the_released_models_has_their_token_ids(tmp_path: Path) -> None:
+    tensors = internlm2_tensors(OWN)
+    tensors["model.tok_embeddings.weight"] = torch.zeros(520, 32)
+    folder = write_folder(tmp_path / "hf", internlm2_config(vocab_size=520), tensors)
+    (folder / "tokenizer.json").unlink()
+    for name in ("tokenizer.model", "tokenizer_config.json"):
+        shutil.copy(Path(__file__).parents[2] / "testdata" / "encoding" / "internlm2" / name, folder)
+    export_hf(folder, tmp_path / "out")
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert [config[f"{name}_token_id"] for name in ("bos", "eos", "pad", "reward")] == [1, 2, 2, 4]
+    settings = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert [settings[f"{name}_token"] for name in ("bos", "eos", "pad")] == ["<s>", "</s>", "</s>"]
+    assert settings["additional_special_tokens"] == ["<|reward|>"]  # the reward token is an ordinary piece there
+    encoder = tokenizer_from_checkpoint(open_weights(folder).tokenizer_json, "")
+    (wanted,) = encoder.encode_group(
+        Text("a b", "c"), [Text("a b", "d e")], Limits(max_length=60, max_response_length=20)
+    )
+    exported = Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    assert exported.encode("a b\nc<|reward|>a b\nd e[UNUSED_TOKEN_130]").ids == wanted.tolist()
 
 
 def test_the_card_says_how_the_model_was_trained_and_names_no_path(saved: Path, tmp_path: Path) -> None:

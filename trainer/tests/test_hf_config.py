@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,5 +89,11 @@ def test_absent_keys_have_the_values_of_the_official_classes(tmp_path: Path) -> 
 def test_what_is_no_config_is_named(tmp_path: Path, text: str, wanted: str) -> None:
     with pytest.raises(CheckpointError, match=r"config\.json: " + wanted):
         read_hf_config(write(tmp_path, text))
-    with pytest.raises(CheckpointError, match="cannot be read"):
-        read_hf_config(tmp_path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(CheckpointError, match=r"config\.json: expected a regular file"):
+        read_hf_config(tmp_path / "config.json")
+    with pytest.raises(CheckpointError, match=r"absent\.json: cannot be read: No such file"):
+        read_hf_config(tmp_path / "absent.json")

@@ -72,7 +72,10 @@ def test_a_language_model_starts_with_a_zero_reward_head(tmp_path: Path) -> None
 
 def test_llama_language_models_are_read(tmp_path: Path) -> None:
     tensors = {name: tensor for name, tensor in OWN.items() if name != "v_head.weight"}
-    tensors |= {"lm_head.weight": OWN["model.embed_tokens.weight"], "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}  # noqa: E501
+    tensors |= {
+        "lm_head.weight": OWN["model.embed_tokens.weight"],
+        "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4),
+    }
     weights = open_weights(write_folder(tmp_path, llama_config(), tensors))
     assert same(loaded(weights), {**OWN, "v_head.weight": torch.zeros(1, 32)})
     assert weights.architecture.rope_theta == 10_000
@@ -108,6 +111,7 @@ def test_dynamic_rope_scaling_is_refused_where_it_would_change_scores(tmp_path: 
         ({"hidden_size": "32"}, r'hidden_size: expected a whole number of at least 1, got "32"'),
         ({"hidden_size": True}, "hidden_size: expected a whole number of at least 1, got true"),
         ({"num_hidden_layers": 3.0}, "num_hidden_layers: expected a whole number of at least 1, got 3.0"),
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers: expected at most 1000, got 1000000000000"),
         ({"vocab_size": -1}, "vocab_size: expected a whole number of at least 1, got -1"),
         ({"num_attention_heads": 5}, "hiddenSize: expected a multiple of"),
         ({"head_dim": 16}, "head_dim: expected 8, got 16"),
@@ -214,6 +218,14 @@ def test_an_index_that_is_no_index_is_named(tmp_path: Path, text: str) -> None:
         open_weights(tmp_path)
 
 
+def test_parameters_in_a_bin_file_come_without_gradients(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path, internlm2_config(), internlm2_tensors(OWN), suffix="bin")
+    saved = {name: torch.nn.Parameter(tensor) for name, tensor in internlm2_tensors(OWN).items()}
+    torch.save(saved, folder / "pytorch_model.bin")
+    assert not any(tensor.requires_grad for _, tensor in open_weights(folder).tensors())
+    assert same(loaded(open_weights(folder)), OWN)
+
+
 class Shout:
     """A pickle that writes a file when it is loaded."""
 
@@ -234,11 +246,14 @@ def test_code_in_a_bin_file_is_refused_and_never_run(tmp_path: Path) -> None:
     assert not ran.exists()
 
 
-@pytest.mark.parametrize("value", [[torch.ones(2)], {"a": 3}, {3: torch.ones(2)}, torch.ones(3)])
+@pytest.mark.parametrize(
+    "value", [[torch.ones(2)], {"a": 3}, {3: torch.ones(2)}, torch.ones(3), {"a": torch.ones(2, 2).to_sparse()}]
+)
+@pytest.mark.filterwarnings("ignore:Validating sparse")
 def test_a_bin_file_that_holds_no_named_tensors_is_refused(tmp_path: Path, value: Any) -> None:
     write_folder(tmp_path, internlm2_config(), internlm2_tensors(OWN), suffix="bin")
     torch.save(value, tmp_path / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: expected tensors by name"):
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: expected dense tensors by name"):
         open_weights(tmp_path)
 
 
