@@ -50,12 +50,11 @@ def run_trl(spec: dict[str, Any], line: meter.Line) -> None:
     import trl_side  # noqa: PLC0415
 
     memory = meter.Memory()
-    size = SIZES[spec["size"]]
     groups = workload.load(Path(spec["tokens"]))
-    net = trl_side.model(size, Path(spec["weights"]), workload.PAD)
+    net = trl_side.model(SIZES[spec["size"]], Path(spec["weights"]), workload.PAD)
     versions = {m.__name__: m.__version__ for m in (torch, trl, transformers, accelerate)}
     turns = Turns(line)
-    trainer, shapes = trl_side.trainer(size, net, groups, spec, trl_side.Epochs(turns.after_epoch))
+    trainer, shapes = trl_side.trainer(net, groups, spec, trl_side.Epochs(turns.after_epoch))
     turns.shapes = shapes.seen
     line.say(event="ready", scores=trl_side.scores(net, groups[:SCORED_GROUPS]), versions=versions)
     if turns.wait():

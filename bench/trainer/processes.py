@@ -35,6 +35,7 @@ class Measured:
     """What one contender said."""
 
     ready: dict[str, Any]
+    warm_up: dict[str, Any]
     rounds: list[dict[str, Any]] = field(default_factory=list)
     memory: dict[str, float] = field(default_factory=dict)
 
@@ -136,20 +137,23 @@ class Match:
             process.kill()
 
     def play(self, warm_ups: int, most_rounds: int, deadline: float) -> dict[str, Measured]:
-        """Warm-up rounds, then timed rounds in turn: A, B, A, B.
+        """Warm-up rounds, the last of which is kept, then timed rounds in turn: A, B, A, B.
 
-        At least one, and no further one that would end after `deadline` (seconds of the monotonic clock).
+        None when `most_rounds` is 0, else at least one, and no further one that would end after `deadline` (seconds of
+        the monotonic clock).
         """
-        measured = {name: Measured(process.ready) for name, process in self._processes.items()}
-        for process in self._processes.values():
-            for _ in range(warm_ups):
-                process.turn()
+        measured = {}
+        for name, process in self._processes.items():
+            turns = [process.turn() for _ in range(warm_ups)]
+            measured[name] = Measured(process.ready, turns[-1])
+        took = 0.0
         for number in range(most_rounds):
             started = time.monotonic()
+            if number > 0 and started + took > deadline:
+                break
             for name, process in self._processes.items():
                 measured[name].rounds.append(process.turn())
-            if number + 1 < most_rounds and time.monotonic() + (time.monotonic() - started) > deadline:
-                break
+            took = time.monotonic() - started
         for name, process in self._processes.items():
             measured[name].memory = process.finish()
         return measured

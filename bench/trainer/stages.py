@@ -8,6 +8,7 @@ from typing import Any
 
 from polar.encode import Ids
 
+import preferences
 import workload
 from limits import group_flops, padded_flops
 from processes import Contender, Match, Measured, OutOfMemory
@@ -20,6 +21,7 @@ LARGEST = 2**31  # tokens: all groups of a batch in one micro-batch
 NEGATIVES = 4
 SAME_SCORES = {"cpu": 1e-4, "cuda": 5e-2}  # bf16 there
 Result = dict[str, Any]
+Groups = list[list[Ids]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Bench:
         python = self.trl if side == "trl" else self.ours
         return Contender(name, python, {**self.common, "side": side, "tokens": str(tokens), **spec})
 
-    def tokens(self, name: str, groups: list[list[Ids]]) -> Path:
+    def tokens(self, name: str, groups: Groups) -> Path:
         """A file with these groups."""
         path = self.folder / f"{name}.npz"
         workload.save(path, groups)
@@ -50,14 +52,27 @@ class Bench:
         with Match(contenders, self.folder) as match:
             measured = match.play(self.size.warm_ups, rounds, deadline)
         for name, result in measured.items():
-            tell(
-                f"  {name:<16} {result.median:8.2f} s   rounds {result.seconds}   peak {result.memory['peak_mib']} MiB"
-            )
+            time = f"{result.median:7.2f} s {result.cpu_seconds:7.2f} s CPU" if rounds else " " * 23
+            memory = f"peak {result.memory['peak_mib']} MiB above {result.memory['baseline_mib']} of imports"
+            tell(f"  {name:<14} {time}  warm-up {result.warm_up['seconds']:.2f}, rounds {result.seconds}; {memory}")
         return measured
 
 
-def against_trl(bench: Bench, name: str, groups: list[list[Ids]], deadline: float) -> Result:
-    """TRL at each micro-batch on one batch, then the fastest against ours, shared and not, on all groups."""
+def paper(bench: Bench, deadline: float) -> Result:
+    """Ours, ours without sharing, and TRL on the paper's lengths."""
+    return _against_trl(bench, "paper", workload.paper_like(bench.size, 2), deadline, unshared=True)
+
+
+def preference_data(bench: Bench, deadline: float) -> Result | None:
+    """Ours and TRL on real preferences. None when there are none."""
+    if not preferences.FILE.exists():
+        tell("preferences: skipped, ../shared/data/preferences.jsonl.gz is not there")
+        return None
+    return _against_trl(bench, "preferences", preferences.sequences(bench.size), deadline, unshared=False)
+
+
+def _against_trl(bench: Bench, name: str, groups: Groups, deadline: float, *, unshared: bool) -> Result:
+    """TRL at each micro-batch on one batch, then the fastest against ours on all groups."""
     tell(f"{name}: TRL by micro-batch, {bench.size.batch} pairs, grouped by length")
     scan, equal = _scan(bench, name, groups[: bench.size.batch])
     best = min(scan, key=lambda micro_batch: scan[micro_batch])
@@ -66,37 +81,53 @@ def against_trl(bench: Bench, name: str, groups: list[list[Ids]], deadline: floa
     contenders = [
         bench.contender("ours", file),
         bench.contender(f"trl_{best}", file, micro_batch=best, sampling=GROUPED),
-        bench.contender("ours_unshared", file, share=False),
+        *([bench.contender("ours_unshared", file, share=False)] if unshared else []),
     ]
     found = bench.play(contenders, bench.most_rounds, deadline)
-    ours, trl, unshared = (found[c.name] for c in contenders)
+    ours, trl, *rest = (found[c.name] for c in contenders)
     check_scores(bench, ours, trl)
-    flops = group_flops(bench.size, groups)
-    limit = padded_flops(bench.size, trl.shapes) / len(trl.rounds) / flops.useful
     return {
-        "ours_over_trl": ratio(trl, ours),
-        "ours_over_trl_limit": round(limit, 3),
-        "ours_over_trl_cpu_time": round(trl.cpu_seconds / ours.cpu_seconds, 3),
-        "shared_over_unshared_cpu_time": round(unshared.cpu_seconds / ours.cpu_seconds, 3),
-        "shared_over_unshared": ratio(unshared, ours),
-        "flop_ratio": round(flops.shared_limit, 3),
+        **_ratios(bench, groups, ours, trl),
+        **(_sharing(bench, groups, ours, rest[0]) if rest else {}),
         "trl_micro_batch": best,
         "trl_seconds_by_micro_batch": scan,
         "equal_micro_batch_8": equal,
         "pairs_per_second": {n: round(len(groups) / m.median, 3) for n, m in found.items()},
-        "useful_flops": flops.useful,
-        "seconds": {n: m.seconds for n, m in found.items()},
-        "memory_mib": {n: m.memory for n, m in found.items()},
-        "tokens": {
-            "ours": ours.rounds[-1]["computed_tokens"],
-            "ours_unshared": unshared.rounds[-1]["computed_tokens"],
-            "trl_padded": sum(rows * width for rows, width in trl.shapes) // len(trl.rounds),
-        },
+        **_raw(found),
         "versions": {**ours.ready["versions"], **trl.ready["versions"]},
     }
 
 
-def _scan(bench: Bench, name: str, groups: list[list[Ids]]) -> tuple[dict[int, float], Result | None]:
+def _ratios(bench: Bench, groups: Groups, ours: Measured, trl: Measured) -> Result:
+    useful = group_flops(bench.size, groups).useful
+    limit = padded_flops(bench.size, trl.shapes) / len(trl.rounds) / useful
+    return {
+        "ours_over_trl": ratio(trl, ours),
+        "ours_over_trl_limit": round(limit, 3),
+        "ours_over_trl_cpu_time": round(trl.cpu_seconds / ours.cpu_seconds, 3),
+        "useful_flops": useful,
+        "tokens_ours": ours.rounds[-1]["computed_tokens"],
+        "tokens_trl_padded": sum(rows * width for rows, width in trl.shapes) // len(trl.rounds),
+    }
+
+
+def _sharing(bench: Bench, groups: Groups, ours: Measured, unshared: Measured) -> Result:
+    return {
+        "shared_over_unshared": ratio(unshared, ours),
+        "flop_ratio": round(group_flops(bench.size, groups).shared_limit, 3),
+        "shared_over_unshared_cpu_time": round(unshared.cpu_seconds / ours.cpu_seconds, 3),
+        "tokens_unshared": unshared.rounds[-1]["computed_tokens"],
+    }
+
+
+def _raw(found: dict[str, Measured]) -> Result:
+    return {
+        "seconds": {name: m.seconds for name, m in found.items()},
+        "memory_mib": {name: m.memory for name, m in found.items()},
+    }
+
+
+def _scan(bench: Bench, name: str, groups: Groups) -> tuple[dict[int, float], Result | None]:
     """Seconds of TRL by micro-batch; the largest one against ours with as many groups in a micro-batch."""
     file = bench.tokens(f"{name}_one_batch", groups)
     seconds: dict[int, float] = {}
@@ -105,17 +136,17 @@ def _scan(bench: Bench, name: str, groups: list[list[Ids]]) -> tuple[dict[int, f
         trl = bench.contender(f"trl_{micro_batch}", file, micro_batch=micro_batch, sampling=GROUPED)
         ours = bench.contender(f"ours_{EQUAL}", file, most_tokens=LARGEST)
         try:
-            found = bench.play([trl] if micro_batch < EQUAL else [ours, trl], 1, 0)
+            found = bench.play([trl], 0, 0) if micro_batch < EQUAL else bench.play([ours, trl], 1, 0)
         except OutOfMemory:
             tell(f"  {trl.name:<16} needs more memory than there is")
             continue
-        seconds[micro_batch] = found[trl.name].median
+        seconds[micro_batch] = round(found[trl.name].warm_up["seconds"], 3)
         if ours.name in found:
             equal = _equal(bench, groups, found[ours.name], found[trl.name])
     return seconds, equal
 
 
-def _equal(bench: Bench, groups: list[list[Ids]], ours: Measured, trl: Measured) -> Result:
+def _equal(bench: Bench, groups: Groups, ours: Measured, trl: Measured) -> Result:
     limit = padded_flops(bench.size, trl.shapes) / group_flops(bench.size, groups).useful
     return {
         "ours_over_trl": ratio(trl, ours),
@@ -136,8 +167,7 @@ def negatives(bench: Bench, deadline: float) -> Result:
     return {
         "negatives4_over_negatives1": round(ratio(one, four) * NEGATIVES, 3),
         "negatives4_limit": round(NEGATIVES * cost[1] / cost[NEGATIVES], 3),
-        "seconds": {n: m.seconds for n, m in found.items()},
-        "memory_mib": {n: m.memory for n, m in found.items()},
+        **_raw(found),
     }
 
 

@@ -16,7 +16,7 @@ from trl import RewardConfig, RewardTrainer
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 import workload
-from sizes import Size
+from sizes import SIZES, Size
 
 LEARNING_RATE = 1e-5
 NORM_EPS = 1e-5
@@ -84,21 +84,39 @@ def scores(net: LlamaForSequenceClassification, groups: list[list[workload.Ids]]
 
 
 def trainer(
-    size: Size,
     net: LlamaForSequenceClassification,
     groups: list[list[workload.Ids]],
-    options: dict[str, Any],
+    spec: dict[str, Any],
     callback: TrainerCallback,
 ) -> tuple[RewardTrainer, Shapes]:
-    """A RewardTrainer over pairs, everything off that is not training."""
-    micro_batch, sampling = int(options["micro_batch"]), str(options["sampling"])
-    on_gpu = options["device"] == "cuda"
-    config = RewardConfig(
-        output_dir=options["folder"],
+    """A RewardTrainer over pairs, and the collator that notes its shapes."""
+    size = SIZES[spec["size"]]
+    rows = {
+        "chosen_ids": [group[0].tolist() for group in groups],
+        "rejected_ids": [group[1].tolist() for group in groups],
+        "length": [max(len(s) for s in group) for group in groups],
+    }
+    shapes = Shapes(pad_token_id=workload.PAD)
+    built = RewardTrainer(
+        model=net,
+        args=_config(size, spec),
+        data_collator=shapes,
+        train_dataset=Dataset.from_dict(rows),
+        processing_class=_tokenizer(size.vocab_size),
+        callbacks=[callback],
+    )
+    return built, shapes
+
+
+def _config(size: Size, spec: dict[str, Any]) -> RewardConfig:
+    """Everything off that is not training."""
+    on_gpu = spec["device"] == "cuda"
+    return RewardConfig(
+        output_dir=spec["folder"],
         max_length=None,
-        per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=size.batch // micro_batch,
-        train_sampling_strategy=sampling,
+        per_device_train_batch_size=spec["micro_batch"],
+        gradient_accumulation_steps=size.batch // spec["micro_batch"],
+        train_sampling_strategy=spec["sampling"],
         remove_unused_columns=False,
         num_train_epochs=FOREVER,
         learning_rate=LEARNING_RATE,
@@ -116,21 +134,6 @@ def trainer(
         disable_tqdm=True,
         dataloader_pin_memory=on_gpu,
     )
-    rows = {
-        "chosen_ids": [g[0].tolist() for g in groups],
-        "rejected_ids": [g[1].tolist() for g in groups],
-        "length": [max(len(s) for s in g) for g in groups],
-    }
-    shapes = Shapes(pad_token_id=workload.PAD)
-    built = RewardTrainer(
-        model=net,
-        args=config,
-        data_collator=shapes,
-        train_dataset=Dataset.from_dict(rows),
-        processing_class=_tokenizer(size.vocab_size),
-        callbacks=[callback],
-    )
-    return built, shapes
 
 
 def _tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
