@@ -12,21 +12,19 @@ from typing import Any
 
 from polar import distributed
 from polar.batches import make_corpus
-from polar.checkpoint import Loaded
 from polar.config import RunConfig, parse
 from polar.config_reader import read_text
 from polar.data import Reading, Rows, read_rows_of
-from polar.distributed import Dist
-from polar.errors import CheckpointError
 from polar.evaluate import PairSet
 from polar.loop import Loop, stopping
-from polar.model import RewardModel, size_of
+from polar.model import size_of
 from polar.optim import adamw
 from polar.pairs import PreferenceTriplets
-from polar.parallel import Net, place
+from polar.preflight import preflight
 from polar.progress import Progress, reporting
 from polar.row_check import PREFERENCES
-from polar.state import Recorder, TrainState, architecture_of, find_start, load_weights, restore
+from polar.start import dimensions, find_start, make_model
+from polar.state import Recorder
 from polar.step import Stepper
 from polar.store import DataStore
 from polar.task import Task
@@ -50,23 +48,28 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         # 3 data: rows, tokenizer, tokens, kept on disk beside the checkpoints
         store = DataStore(Path(config.checkpoint.directory), dist, progress.preparing, lambda: stopping(dist, reporter))
         data = read_triplets(config, store, progress)
-        encoder = tokenizer_from_checkpoint(start.weights.tokenizer_json, str(start.weights.info.path))
+        encoder = tokenizer_from_checkpoint(start.weights.tokenizer_json, start.weights.where)
         task = make_task(config, data, encoder, store)
         store.remove_stale()
-        # 4 model, optimizer, schedule
-        net = make_model(config, start.weights, encoder, dist)
+        # 4 memory, model, optimizer, schedule
+        size = dimensions(config, start, encoder)
+        fit, config = preflight(config, task, size, dist)
+        progress.say(fit.line())
+        net = make_model(config, start, size, dist)
         optimizer = adamw(net.model, config.optimizer)
         total_steps = task.total_steps(config)
         # 5 resume
-        state = restore(net, optimizer, start.continued) if start.continued else TrainState()
+        state = start.state(net, optimizer)
         # 6 no warm start: the weights are trained already
-        parent = start.weights.info.manifest_sha256
+        parent = start.weights.manifest_sha256
         # 7 loop: step, validate, tell, save
         progress.begin(state, total_steps, size_of(net.model))
+        stepper = Stepper(net, optimizer, config.optimizer, task.corpus, dist)
+        stepper.most_tokens = fit.plan.setting.micro_batch_tokens
         Loop(
             config=config,
             task=task,
-            stepper=Stepper(net, optimizer, config.optimizer, task.corpus, dist),
+            stepper=stepper,
             recorder=Recorder(
                 document=document, net=net, optimizer=optimizer, encoder=encoder, dist=dist, parent=parent
             ),
@@ -99,15 +102,3 @@ def make_task(config: RunConfig, data: Rows, encoder: TextEncoder, store: DataSt
         for part, name in (("training", "training"), ("seen", "validation"))
     )
     return Task(corpus=corpus, train=train, seen=PairSet(corpus, validation, config.validation.pairs), unseen=None)
-
-
-def make_model(config: RunConfig, weights: Loaded, encoder: TextEncoder, dist: Dist) -> Net:
-    """A model of the checkpoint's dimensions with its weights. CheckpointError when tokenizer and model differ."""
-    arch, vocab_size = architecture_of(weights)
-    if vocab_size < encoder.vocab_size:
-        raise CheckpointError(
-            f"{weights.info.path}: the tokenizer has {encoder.vocab_size} tokens, the model only {vocab_size}"
-        )
-    net = place(lambda: RewardModel(arch, vocab_size, config.model.dropout), config.engine, dist)
-    load_weights(net.model, weights)
-    return net

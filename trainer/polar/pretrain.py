@@ -16,15 +16,16 @@ from polar.config import RunConfig, parse
 from polar.config_reader import read_text
 from polar.data import PartName, Reading, Rows, read_rows_of
 from polar.distributed import Dist
-from polar.errors import CheckpointError, Interrupted
+from polar.errors import Interrupted
 from polar.evaluate import PairSet
 from polar.loop import Loop, stopping
-from polar.model import RewardModel, initial_weights, size_of
+from polar.model import size_of
 from polar.optim import adamw
-from polar.parallel import Net, place
+from polar.preflight import preflight
 from polar.progress import Progress, reporting
 from polar.row_check import TRAJECTORIES
-from polar.state import Recorder, Start, TrainState, architecture_of, fill_model, find_start, load_weights, restore
+from polar.start import Start, dimensions, find_start, make_model
+from polar.state import Recorder
 from polar.step import Stepper
 from polar.store import DataStore
 from polar.task import Task
@@ -54,23 +55,28 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         encoder = make_encoder(config, start, data, dist)
         task = make_task(config, data, encoder, store)
         store.remove_stale()
-        # 4 model, optimizer, schedule
-        net = make_model(config, start, encoder, dist)
+        # 4 memory, model, optimizer, schedule
+        size = dimensions(config, start, encoder)
+        fit, config = preflight(config, task, size, dist)
+        progress.say(fit.line())
+        net = make_model(config, start, size, dist)
         optimizer = adamw(net.model, config.optimizer)
         total_steps = task.total_steps(config)
         # 5 resume
-        state = restore(net, optimizer, start.continued) if start.continued else TrainState()
+        state = start.state(net, optimizer)
         # 6 warm start, when asked for and not done yet
         warm = config.warm_start is not None and start.continued is None
         if warm:
             warm_start(config, WarmStart(net, task.corpus, dist), progress, lambda: stopping(dist, reporter))
         # 7 loop: step, validate, tell, save
         progress.begin(state, total_steps, size_of(net.model))
-        parent = start.weights.info.manifest_sha256 if start.weights else None
+        parent = start.weights.manifest_sha256 if start.weights else None
+        stepper = Stepper(net, optimizer, config.optimizer, task.corpus, dist)
+        stepper.most_tokens = fit.plan.setting.micro_batch_tokens
         Loop(
             config=config,
             task=task,
-            stepper=Stepper(net, optimizer, config.optimizer, task.corpus, dist),
+            stepper=stepper,
             recorder=Recorder(
                 document=document, net=net, optimizer=optimizer, encoder=encoder, dist=dist, parent=parent
             ),
@@ -102,7 +108,7 @@ def read_pool(config: RunConfig, store: DataStore, progress: Progress) -> Rows:
 def make_encoder(config: RunConfig, start: Start, data: Rows, dist: Dist) -> TextEncoder:
     """The tokenizer: a checkpoint's, a given folder's, or one trained on the training rows (by rank 0, sent to all)."""
     if start.weights:
-        return tokenizer_from_checkpoint(start.weights.tokenizer_json, str(start.weights.info.path))
+        return tokenizer_from_checkpoint(start.weights.tokenizer_json, start.weights.where)
     source = config.model.tokenizer
     assert source is not None
     if source.path:
@@ -130,24 +136,6 @@ def make_task(config: RunConfig, data: Rows, encoder: TextEncoder, store: DataSt
         seen=PairSet(corpus, seen, validation.pairs),
         unseen=PairSet(corpus, unseen, validation.pairs) if unseen else None,
     )
-
-
-def make_model(config: RunConfig, start: Start, encoder: TextEncoder, dist: Dist) -> Net:
-    """The configured model with seeded random weights, or with those of the init checkpoint. CheckpointError."""
-    arch = config.model.architecture
-    assert arch is not None
-    net = place(lambda: RewardModel(arch, encoder.vocab_size, config.model.dropout), config.engine, dist)
-    if not start.weights:
-        fill_model(net.model, initial_weights(net.model, config.seed), "initial weights")
-    if start.weights:
-        found, vocab_size = architecture_of(start.weights)
-        if (found, vocab_size) != (arch, encoder.vocab_size):
-            raise CheckpointError(
-                f"{start.weights.info.path}: expected {arch} with {encoder.vocab_size} tokens, "
-                f"got {found} with {vocab_size}"
-            )
-        load_weights(net.model, start.weights)
-    return net
 
 
 def warm_start(config: RunConfig, warm: WarmStart, progress: Progress, stop: Callable[[], bool]) -> None:

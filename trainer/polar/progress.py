@@ -12,7 +12,8 @@ from polar.errors import PolarError
 from polar.model import ModelSize
 from polar.report import Reporter
 from polar.retention import best_of
-from polar.state import Start, TrainState
+from polar.start import Start
+from polar.state import TrainState
 from polar.step import StepResult
 from polar.warmstart import WarmStep
 
@@ -33,11 +34,11 @@ class Progress:
         """Say what the attempt continues from, and which damaged checkpoints were passed over."""
         for problem in start.resumed.problems if start.resumed else ():
             self.say(f"passed over a damaged checkpoint: {problem}")
-        before = start.resumed.world_size if start.resumed else self._dist.world_size
+        before = start.continued.world_size if start.continued else self._dist.world_size
         if before != self._dist.world_size:
             self.say(f"{self._dist.world_size} processes now, {before} before: not bit for bit the uninterrupted run")
         if start.weights:
-            self.say(f"{'continuing' if start.resumed else 'starting'} from {start.weights.info.path}")
+            self.say(f"{'continuing' if start.continued else 'starting'} from {start.weights.where}")
 
     def preparing(self, line: str) -> None:
         """Say how far preparing the data is; the operator hears that the run is alive."""

@@ -2,24 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from polar import checkpoint
 from polar.checkpoint import Loaded, Snapshot
-from polar.config import Architecture, RunConfig
-from polar.config_reader import camel, read_object
+from polar.config_reader import camel
 from polar.distributed import Dist
-from polar.errors import CheckpointError, ConfigError
+from polar.errors import CheckpointError
 from polar.optim import load_state, state_tensors
 from polar.parallel import Net
 from polar.precision import LossScale
 from polar.report import Score
-from polar.resume import load_agreed, load_together
 from polar.shard import fill
 from polar.step import StepResult
 from polar.stored import reader, shape_of
@@ -30,7 +26,7 @@ from polar.tokenizer import TextEncoder
 @dataclass(kw_only=True, slots=True)
 class TrainState:
     """Counters of the whole run, over all attempts. `cursor` is the number of the next group, `validated_step` the
-    step of `validation`."""
+    step of `validation`, `branched_at` the step at which another run was continued (0: none was)."""
 
     step: int = 0
     cursor: int = 0
@@ -39,6 +35,7 @@ class TrainState:
     validation: Validation | None = None
     validated_step: int = 0
     baseline: StyleBaseline | None = None
+    branched_at: int = 0
 
     def advance(self, result: StepResult, groups: int) -> None:
         """Count one step."""
@@ -46,57 +43,6 @@ class TrainState:
         self.cursor += groups
         self.tokens += result.tokens
         self.computed_tokens += result.computed_tokens
-
-
-@dataclass(kw_only=True, frozen=True, slots=True)
-class Start:
-    """What an attempt begins with.
-
-    `resumed` is this run's own newest checkpoint, `branched` one of another run that is continued, `init` the weights
-    to start from.
-    """
-
-    resumed: Loaded | None
-    init: Loaded | None
-    branched: Loaded | None = None
-
-    @property
-    def continued(self) -> Loaded | None:
-        """The checkpoint that optimizer, place in the data and step come from."""
-        return self.resumed or self.branched
-
-    @property
-    def weights(self) -> Loaded | None:
-        """The checkpoint that weights, tokenizer and architecture come from."""
-        return self.continued or self.init
-
-
-def find_start(config: RunConfig, dist: Dist) -> Start:
-    """The newest good checkpoint of this run, else the one it branches from, else the init checkpoint, or nothing.
-
-    Collective. Raises CheckpointError when the one that is wanted is not intact.
-    """
-    resumed, init = load_agreed(Path(config.checkpoint.directory), dist), config.model.init
-    if resumed:
-        return Start(resumed=resumed, init=None)
-    if config.resume_from:
-        branched = load_together(Path(config.resume_from.path), config.resume_from.manifest_sha256, dist)
-        return Start(resumed=None, init=None, branched=branched)
-    if init is None:
-        return Start(resumed=None, init=None)
-    return Start(resumed=None, init=checkpoint.load(Path(init.path), init.manifest_sha256, model_only=True))
-
-
-def architecture_of(loaded: Loaded) -> tuple[Architecture, int]:
-    """Dimensions and vocabulary size of a checkpoint's model. CheckpointError when it does not say."""
-    saved = loaded.state.get("model")
-    if not isinstance(saved, dict) or not isinstance(saved.get("vocabSize"), int):
-        raise CheckpointError(f"{loaded.info.path}/state.json: model: expected the dimensions of a model")
-    dimensions = {key: value for key, value in saved.items() if key != "vocabSize"}
-    try:
-        return read_object(Architecture, dimensions, "model"), saved["vocabSize"]
-    except ConfigError as error:
-        raise CheckpointError(f"{loaded.info.path}/state.json: {error}") from error
 
 
 def load_weights(model: nn.Module, loaded: Loaded) -> None:
@@ -147,6 +93,7 @@ def read_state(loaded: Loaded) -> TrainState:
             validation=_read_validation(saved.get("validation")),
             validated_step=int(saved.get("validatedStep", loaded.info.step)),
             baseline=StyleBaseline(**saved["styleBaseline"]) if saved.get("styleBaseline") else None,
+            branched_at=int(saved.get("branchedAt", 0)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{loaded.info.path}/state.json: {type(error).__name__}: {error}") from error
@@ -189,6 +136,7 @@ class Recorder:
             "model": {**dimensions, "vocabSize": decoder.embed_tokens.num_embeddings},
             "validation": asdict(state.validation) if state.validation else None,
             "validatedStep": state.validated_step,
+            "branchedAt": state.branched_at,
             "styleBaseline": asdict(state.baseline) if state.baseline else None,
             "torch": torch.__version__,
             **({"lossScale": asdict(self.net.scale)} if self.net.scale else {}),
