@@ -16,6 +16,7 @@ from polar.hang import Failure, Record, Seen
 KEY = "polar/watch/{}"
 CONNECT_TIMEOUT = timedelta(seconds=10)
 SILENT_TICKS = 8
+RETRY_SECONDS = 10.0
 
 
 class Peers:
@@ -75,6 +76,7 @@ class Peers:
                     self._answered = time.monotonic()
             except Exception:
                 store = None
+                self._closed.wait(RETRY_SECONDS)  # a failed connection is a page of log
 
     def _exchange(self, store: Any) -> None:
         from polar import cause  # noqa: PLC0415 - imports torch

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from polar import pretrain
+from polar import pretrain, watch
 from polar.distributed import Dist
+from polar.errors import DataError
 from polar.result import Summary
 from polar.step import Stepper
 
@@ -38,8 +39,10 @@ class Fault:
     def strike(self, model: torch.nn.Module, dist: Dist) -> None:
         """Does it when it is time."""
         self.left -= 1
-        if self.left or dist.rank != self.rank:
+        if self.left or (dist.rank != self.rank and self.what != "fail"):
             return
+        if self.what == "fail":
+            self._fail(dist.rank)
         if self.what == "hang":
             hang_here()
         if self.what == "flip":
@@ -47,6 +50,13 @@ class Fault:
             weights.view(torch.int32)[3, 5] ^= 1 << 7
         if self.what == "slow":
             model.register_forward_pre_hook(lambda module, inputs: time.sleep(HELD))
+
+    def _fail(self, rank: int) -> None:
+        """One rank fails; the others are where they do not notice that it is gone."""
+        if rank == self.rank:
+            raise DataError("rows.jsonl line 7: bad")
+        watch.PEER_GRACE_SECONDS = 0.5
+        hang_here()
 
 
 def hang_here() -> None:

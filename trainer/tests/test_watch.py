@@ -50,6 +50,12 @@ def test_a_rank_that_hangs_ends_the_gang_with_16_and_the_stacks_of_both_ranks(ga
     assert 'faulty_program.py", line' in hung and "hang_here" in hung and "step.py" in log
 
 
+def test_a_failed_rank_ends_peers_that_do_not_notice_that_it_is_gone(gang: Any) -> None:
+    two = gang("fail-1-7", budget__steps=1000)
+    assert two.wait(60) == [11, 11], two.log().read_text()
+    assert "rank 0: DataInvalid: rank 1: rows.jsonl line 7: bad" in two.log().read_text()
+
+
 def test_a_flipped_bit_in_one_rank_ends_the_gang_with_17_before_the_checkpoint_is_written(gang: Any) -> None:
     two = gang("flip-1-7", budget__steps=1000)
     assert two.wait(60) == [17, 17], two.log().read_text()
