@@ -8,6 +8,7 @@ from polar.checkpoint import list_complete
 from polar.config import RunConfig
 from polar.distributed import Dist
 from polar.errors import Interrupted, NonFiniteLossError
+from polar.exports import export_best
 from polar.loader import Batch, Loader
 from polar.progress import Progress
 from polar.replicas import check_replicas
@@ -124,6 +125,9 @@ class Loop:
         if state.step < self.total_steps:
             reason = self.dist.stop.reason or "another worker was told to stop"
             raise Interrupted(f"stopped at step {state.step} of {self.total_steps} after saving ({reason})")
+        if self.dist.is_main:
+            WATCH.mark("export")
+            export_best(self.config, self.progress.say)
 
 
 def stopping(dist: Dist, reporter: Reporter) -> bool:
