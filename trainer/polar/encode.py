@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 SEPARATOR = "<|reward|>"
 REWARD = "[UNUSED_TOKEN_130]"
+NESTING = 8
 RESERVED = 4  # the reward token, two joiners and the separator
 
 Wrapper = Literal["pretrain", "sft"]
@@ -95,16 +96,34 @@ def join(prompt: str, response: str, wrapper: Wrapper, limits: Limits) -> str:
     return f"{prompt}\n{response}"
 
 
-def literal_pattern(names: Sequence[str]) -> re.Pattern[str]:
-    """What finds the names of special tokens written in a text; a name wins over a shorter one that begins it."""
-    return re.compile("|".join(re.escape(name) for name in sorted(names, key=lambda name: (-len(name), name))))
+@dataclass(frozen=True, slots=True)
+class Literals:
+    """What finds the names of special tokens written in a text, and the characters with which names begin."""
+
+    name: re.Pattern[str]
+    start: re.Pattern[str]
+    longest: int
 
 
-def strip_literals(text: str, literal: re.Pattern[str]) -> str:
-    """The text without names of special tokens, also without those that appear when others are taken out."""
-    while literal.search(text):
-        text = literal.sub("", text)
-    return text
+def find_literals(names: Sequence[str]) -> Literals:
+    """Patterns for these names; a name wins over a shorter one that begins it."""
+    ordered = sorted(names, key=lambda name: (-len(name), name))
+    name = re.compile("|".join(re.escape(name) for name in ordered))
+    start = re.compile("[" + "".join(re.escape(start) for start in sorted({name[0] for name in names})) + "]")
+    return Literals(name, start, longest=len(ordered[0]))
+
+
+def strip_literals(text: str, literals: Literals) -> str:
+    """The text without names of special tokens, also without those that appear when others are taken out.
+
+    Names nested deeper than NESTING lose every character with which a name can begin: nobody writes such texts in good
+    faith, and taking the names out one layer at a time would cost the square of their length.
+    """
+    for _ in range(NESTING):
+        if not literals.name.search(text):
+            return text
+        text = literals.name.sub("", text)
+    return literals.start.sub("", text) if literals.name.search(text) else text
 
 
 def cut_response(response: Ids, limits: Limits) -> Ids:

@@ -19,9 +19,9 @@ from polar.encode import (
     assemble,
     cut_prompt,
     cut_response,
+    find_literals,
     fits,
     join,
-    literal_pattern,
     response_cost,
     room,
     sequence,
@@ -53,9 +53,7 @@ class TextEncoder:
         make_it_add_bos(tokenizer, self.ids.bos)
         state = b"" if tokenizer.pre_tokenizer is None else tokenizer.pre_tokenizer.__getstate__()
         self._cuttable = b'"use_regex":true' in state or b'"Split"' in state  # else a token may span the end of a word
-        names = special_names(tokenizer)
-        self._literal = literal_pattern(names)
-        self._reach = max(len(name) for name in names) - 1
+        self._literals = find_literals(special_names(tokenizer))
         pairs = zip(self._tokens(BEGINNINGS), self._behind(BEGINNINGS), strict=True)
         self._same_behind = all(np.array_equal(first, second) for first, second in pairs)
 
@@ -125,8 +123,8 @@ class TextEncoder:
         for text, prompt, response in zip(texts, prompts, responses, strict=True):
             joined = join(prompt, response, text.wrapper, limits)
             border = len(joined) - len(response)
-            around = joined[max(0, border - self._reach - 1) : border + self._reach]
-            found.append(strip_literals(joined, self._literal) if self._literal.search(around) else joined)
+            around = joined[max(0, border - self._literals.longest) : border + self._literals.longest]
+            found.append(strip_literals(joined, self._literals) if self._literals.name.search(around) else joined)
         return found
 
     def _responses(self, responses: list[str], limits: Limits) -> tuple[list[str], list[int]]:
@@ -139,7 +137,7 @@ class TextEncoder:
     def _texts(self, tokens: list[Ids]) -> list[str]:
         """The official way back: decoded without special tokens."""
         decoded = self._tokenizer.decode_batch([ids.tolist() for ids in tokens], skip_special_tokens=True)
-        return [strip_literals(text, self._literal) for text in decoded]
+        return [strip_literals(text, self._literals) for text in decoded]
 
     def _both(self, texts: Sequence[str]) -> tuple[list[Ids], list[Ids]]:
         """The tokens of texts at the beginning and behind a separator."""

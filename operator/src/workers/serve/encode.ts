@@ -4,6 +4,7 @@ import type { Tokenizer } from './tokenizer.ts';
 
 export const SEPARATOR = '<|reward|>';
 export const REWARD = '[UNUSED_TOKEN_130]';
+const NESTING = 8;
 /** The reward token, two joiners and the separator. */
 const RESERVED = 4;
 
@@ -34,20 +35,28 @@ export function flatten(content: Content): string {
   return typeof content === 'string' ? content : content.map((message) => message.content).join('\n');
 }
 
-/** What finds the names of special tokens written in a text; a name wins over a shorter one that begins it. */
-export function literalPattern(names: readonly string[]): RegExp {
-  const sorted = [...names].sort((a, b) => b.length - a.length);
-  return new RegExp(sorted.map((name) => name.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')).join('|'), 'gu');
+/** What finds the names of special tokens written in a text, and the characters with which names begin. */
+export interface Literals { readonly name: RegExp; readonly start: RegExp }
+
+/** Patterns for these names; a name wins over a shorter one that begins it. */
+export function findLiterals(names: readonly string[]): Literals {
+  const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/-]/g, (character) => `\\u{${character.charCodeAt(0).toString(16)}}`);
+  const ordered = [...names].sort((a, b) => b.length - a.length);
+  const starts = [...new Set(names.map((name) => String.fromCodePoint(name.codePointAt(0) ?? 0)))];
+  return { name: new RegExp(ordered.map(escape).join('|'), 'gu'), start: new RegExp(`[${starts.map(escape).join('')}]`, 'gu') };
 }
 
-/** The text without names of special tokens, also without those that appear when others are taken out. */
-export function stripLiterals(text: string, literal: RegExp): string {
+/**
+ * The text without names of special tokens, also without those that appear when others are taken out. Names nested deeper
+ * than NESTING lose every character with which a name can begin: layer by layer would cost the square of their length.
+ */
+export function stripLiterals(text: string, literals: Literals): string {
   let left = text;
-  for (;;) {
-    const next = left.replace(literal, '');
-    if (next === left) return left;
-    left = next;
+  for (let layer = 0; layer < NESTING; layer += 1) {
+    if (left.search(literals.name) < 0) return left;
+    left = left.replace(literals.name, '');
   }
+  return left.search(literals.name) < 0 ? left : left.replace(literals.start, '');
 }
 
 /** Tokens left for a prompt, BOS counted, never negative: with a reference each of two copies gets so many. */
@@ -140,7 +149,7 @@ async function responses(texts: readonly Text[], { limits, tokenizer }: Encoder)
 
 /** Prompts and responses joined. A name of a special token that only the joint makes is taken out as well. */
 function joinAll(texts: readonly Text[], prompts: readonly string[], kept: readonly string[], { limits, tokenizer }: Encoder): string[] {
-  return texts.map((text, at) => stripLiterals(join(prompts[at] ?? '', kept[at] ?? '', text.wrapper, limits), tokenizer.literal));
+  return texts.map((text, at) => stripLiterals(join(prompts[at] ?? '', kept[at] ?? '', text.wrapper, limits), tokenizer.literals));
 }
 
 /** The sequences of joined texts; `most` cuts them to that length, whatever it takes. */

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { Tokenizer as Library } from 'tokenizers';
 import { z } from 'zod';
-import { literalPattern, REWARD, SEPARATOR, stripLiterals, type Ids } from './encode.ts';
+import { findLiterals, REWARD, SEPARATOR, stripLiterals, type Ids, type Literals } from './encode.ts';
 
 const BOS_NAMES = ['<s>', '<|begin_of_text|>', '<|startoftext|>', '[CLS]'];
 const Added = z.object({ added_tokens: z.array(z.object({ content: z.string().min(1), special: z.boolean() })).default([]) });
@@ -12,7 +12,7 @@ export interface SpecialIds { readonly bos: number; readonly separator: number; 
 export interface Tokenizer {
   readonly ids: SpecialIds;
   /** Finds the names of special tokens written in a text. */
-  readonly literal: RegExp;
+  readonly literals: Literals;
   /** Token ids of texts at the beginning of a sequence, without BOS. TypeError when a text has a lone surrogate. */
   readonly tokens: (texts: readonly string[]) => Promise<number[][]>;
   /** Token ids of texts behind a separator. */
@@ -30,7 +30,7 @@ export async function readTokenizer(file: string): Promise<Tokenizer> {
 export function parseTokenizer(json: string, source: string): Tokenizer {
   const { library, special } = load(json, source);
   const ids = specialIds(library, source);
-  const literal = literalPattern([...new Set([SEPARATOR, REWARD, ...special])]);
+  const literals = findLiterals([...new Set([SEPARATOR, REWARD, ...special])]);
   const tokens = async (texts: readonly string[]): Promise<number[][]> => {
     texts.forEach(refuseSurrogates);
     if (texts.length === 0) return [];
@@ -38,14 +38,14 @@ export function parseTokenizer(json: string, source: string): Tokenizer {
     return found.map((encoding) => encoding.getIds());
   };
   return {
-    ids, literal, tokens,
+    ids, literals, tokens,
     behind: async (texts) => (await tokens(texts.map((text) => SEPARATOR + text))).map((found) => {
       if (found[0] !== ids.separator) throw new Error(`${source}: ${SEPARATOR} is not matched as one token: export the checkpoint again`);
       return found.slice(1);
     }),
     texts: async (all) => {
       const decoded = all.length === 0 ? [] : await library.decodeBatch(all.map((one) => [...one]), true);
-      return decoded.map((text) => stripLiterals(text, literal));
+      return decoded.map((text) => stripLiterals(text, literals));
     },
   };
 }
