@@ -5,7 +5,7 @@ written here; `code` copies them from a folder that has them.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,18 +30,23 @@ END_NAMES = ("</s>", "<|im_end|>", "<|endoftext|>", "<|end_of_text|>")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HfOptions:
-    """How to write: `code` is a folder with the Python files that auto_map names."""
+    """How to write. `code` is a folder with the Python files that auto_map names; `beat` is called for every tensor."""
 
     dtype: str = "float16"
     max_shard_bytes: int = 2 * 10**9
     code: Path | None = None
+    beat: Callable[[], None] = lambda: None
+
+
+class ValueTooLargeError(PolarError):
+    """A weight that the data type of an export cannot hold."""
 
 
 def export_hf(source: Path, target: Path, options: HfOptions | None = None, *, replace: bool = False) -> None:
     """Write a checkpoint (or a Hugging Face folder in another layout) to the new folder `target`.
 
     Holds one shard in memory at a time. CheckpointError for a bad source, ConfigError when `target` exists (unless it
-    may be replaced), PolarError when a weight does not fit the data type.
+    may be replaced), ValueTooLargeError when a weight does not fit the data type.
     """
     options = options or HfOptions()
     code = _code_files(options.code)
@@ -71,7 +76,7 @@ def _write_weights(folder: Path, weights: Weights, options: HfOptions) -> None:
     plan = list(entries("internlm2", list(shapes), HEAD))
     sizes = [torch.Size(stored_shape(entry, shapes)).numel() * DTYPES[options.dtype].itemsize for entry in plan]
     shards = _shards(sizes, options.max_shard_bytes)
-    tensors = _stored(weights, plan, DTYPES[options.dtype])
+    tensors = _stored(weights, plan, options)
     weight_map: dict[str, str] = {}
     for number, count in enumerate(shards, 1):
         name = f"model-{number:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
@@ -95,7 +100,7 @@ def _shards(sizes: list[int], most: int) -> list[int]:
     return counts
 
 
-def _stored(weights: Weights, plan: list[Entry], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
+def _stored(weights: Weights, plan: list[Entry], options: HfOptions) -> Iterator[tuple[str, Tensor]]:
     """Tensors in the layout's names and order. Fused ones wait until their parts have come."""
     waiting: dict[str, Tensor] = {}
     complete = {entry.own[-1]: entry for entry in plan}
@@ -105,13 +110,15 @@ def _stored(weights: Weights, plan: list[Entry], dtype: torch.dtype) -> Iterator
             entry = complete[name]
             parts = [waiting.pop(part) for part in entry.own]
             whole = fuse(parts, weights.architecture) if len(parts) > 1 else parts[0]
-            yield entry.stored, _cast(entry.stored, whole, dtype)
+            options.beat()
+            yield entry.stored, _cast(entry.stored, whole, DTYPES[options.dtype])
 
 
 def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     cast = tensor.to(dtype).contiguous()
     if not torch.isfinite(cast).all():
-        raise PolarError(f"{name}: holds a value that {str(dtype).removeprefix('torch.')} cannot; try another --dtype")
+        kind = str(dtype).removeprefix("torch.")
+        raise ValueTooLargeError(f"{name}: holds a value that {kind} cannot; bfloat16 can hold it")
     return cast
 
 

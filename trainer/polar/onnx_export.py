@@ -7,7 +7,7 @@ tokenizer.json    README.md
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,8 +29,9 @@ DATA_FILE = "model.onnx.data"
 INPUTS = {"prefix_ids": ["S"], "candidate_ids": ["G", "C"], "candidate_lengths": ["G"]}
 
 
-def export_onnx(source: Path, target: Path, *, replace: bool = False) -> None:
-    """Write a checkpoint or Hugging Face folder as the new folder `target`. Holds one tensor in memory at a time.
+def export_onnx(source: Path, target: Path, *, replace: bool = False, beat: Callable[[], None] = lambda: None) -> None:
+    """Write a checkpoint or Hugging Face folder as the new folder `target`. Holds one tensor in memory at a time and
+    calls `beat` for each.
 
     CheckpointError for a bad source, ConfigError when `target` exists (unless it may be replaced).
     """
@@ -40,7 +41,10 @@ def export_onnx(source: Path, target: Path, *, replace: bool = False) -> None:
     text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
     with new_folder(target, replace=replace) as folder:
         with (folder / DATA_FILE).open("xb") as file:
-            stored = list(_write_weights(weights, file))
+            stored = []
+            for tensor in _write_weights(weights, file):
+                stored.append(tensor)
+                beat()
         onnx.save(_model(weights, stored, text), str(folder / "model.onnx"))
         (folder / "polar.json").write_text(text, encoding="utf-8")
         (folder / "tokenizer.json").write_text(encoder.to_json(), encoding="utf-8")

@@ -2,12 +2,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from checkpoints import save_checkpoint
+from hf_folders import llama_tensors
 from run_documents import pretrain_document
 
 from polar.config import RunConfig, parse
 from polar.exports import export_best
 from polar.manifest import read_manifest
+from polar.weights import open_weights
 
 
 def config_of(root: Path, *formats: str) -> RunConfig:
@@ -50,6 +53,17 @@ def test_an_export_that_is_not_whole_is_replaced(tmp_path: Path, text: str) -> N
     (tmp_path / "export" / "onnx" / "polar.json").write_text(text)
     export_best(config_of(tmp_path, "onnx"), print)
     assert source_of(tmp_path / "export" / "onnx") == read_manifest(saved).sha256
+
+
+def test_weights_that_fp16_cannot_hold_are_exported_in_bf16(tmp_path: Path) -> None:
+    model = llama_tensors()
+    model["model.norm.weight"][0] = 70_000.0
+    save_checkpoint(tmp_path, model=model)
+    said: list[str] = []
+    export_best(config_of(tmp_path, "huggingface"), said.append)
+    assert "model.norm.weight: holds a value that float16 cannot" in said[0]
+    exported = dict(open_weights(tmp_path / "export" / "huggingface").tensors())
+    assert exported["model.norm.weight"].dtype == torch.bfloat16
 
 
 def test_nothing_is_exported_when_nothing_is_asked_for(tmp_path: Path) -> None:
