@@ -53,6 +53,7 @@ describe('the API server', () => {
   test('accepts models whose dimensions come with their weights', async () => {
     await post(changed(GOOD_PRETRAIN, 'spec.model', { init: { uri: 'pvc://w/x' } }), true);
     await post({ ...GOOD_PRETRAIN, spec: { ...GOOD_PRETRAIN.spec, model: {}, resumeFrom: { uri: 'pvc://runs/ns/polarpretrain/a/step-00000005' } } }, true);
+    await post({ ...GOOD_PRETRAIN, spec: { ...GOOD_PRETRAIN.spec, model: {}, resumeFrom: { pretrainRef: { name: 'trunk' }, step: 5 } } }, true);
   });
 
   test('has at least 60 bad manifests to refuse', () => { assert.ok(BAD_MANIFESTS.length >= 60); });

@@ -152,6 +152,8 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   pretrain('an export format twice', 'spec.export', { formats: ['onnx', 'onnx'] }, 'spec.export.formats', 'Duplicate value'),
   pretrain('a run that is continued and weights at once', 'spec', { ...GOOD_PRETRAIN.spec, model: { init: { uri: 'pvc://w/x' } }, resumeFrom: { uri: 'pvc://runs/a/step-00000005' } }, 'spec.resumeFrom', 'excludes model.init'),
   pretrain('a run that is continued outside its volume', 'spec.resumeFrom', { uri: 'pvc://runs/../x' }, 'spec.resumeFrom.uri', '".."'),
+  pretrain('a run to continue named twice', 'spec.resumeFrom', { uri: 'pvc://runs/x/step-00000005', pretrainRef: { name: 'a' } }, 'spec.resumeFrom', 'exactly one of pretrainRef and uri'),
+  pretrain('a step of a checkpoint that is given by its place', 'spec.resumeFrom', { uri: 'pvc://runs/x/step-00000005', step: 5 }, 'spec.resumeFrom.step', 'step goes with pretrainRef'),
   finetune('a fine-tune that continues a run', 'spec.resumeFrom', { uri: 'pvc://runs/a/step-00000005' }, 'spec.resumeFrom', 'unknown field'),
   // fine-tune init
   finetune('a pre-train and weights at once', 'spec.init', { pretrainRef: { name: 'a' }, uri: 'pvc://w/x' }, 'spec.init', 'exactly one of pretrainRef and uri'),

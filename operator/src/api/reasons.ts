@@ -12,9 +12,10 @@ export const REASONS = {
   VolumeNotBound: 'A PersistentVolumeClaim the run names is not bound yet.',
   VolumeNotShared: 'More than one worker needs a ReadWriteMany volume for checkpoints.',
   NameConflict: 'An object with a name the run needs exists and belongs to something else.',
-  WaitingForCheckpoint: 'The pre-train run named in init.pretrainRef has not finished or has no checkpoint yet.',
-  PretrainNotFound: 'The pre-train run named in init.pretrainRef does not exist.',
-  PretrainFailed: 'The pre-train run named in init.pretrainRef failed.',
+  WaitingForCheckpoint: 'The pre-train run named in init.pretrainRef or resumeFrom.pretrainRef has not finished or has no checkpoint yet.',
+  PretrainNotFound: 'The pre-train run named in init.pretrainRef or resumeFrom.pretrainRef does not exist.',
+  PretrainFailed: 'The pre-train run named in init.pretrainRef or resumeFrom.pretrainRef failed.',
+  CheckpointNotFound: 'The pre-train run named in resumeFrom.pretrainRef has no checkpoint at resumeFrom.step, or none any more.',
   // PodsReady
   AllPodsReady: 'Every worker of the attempt is running.',
   PodsPending: 'Workers of the attempt are being scheduled or started.',

@@ -14,9 +14,10 @@ type Check = (seen: Observed, run: RunSpec) => Objection | undefined;
 
 const CHECKS: readonly Check[] = [
   lawsApply,        // optimizer auto has what the paper's laws need
-  sourceIsThere,    // the pre-train run a fine-tune names exists
+  sourceIsThere,    // the pre-train run the spec names exists
   sourceSucceeded,  // and has not failed
   sourceIsDone,     // and is complete with a checkpoint
+  sourceHasStep,    // and still has the one at the step that is asked for
   claimsAreThere,   // every volume claim exists
   claimsAreIntact,  // and has not lost its volume
   claimIsShared,    // and more than one worker can write checkpoints to it
@@ -45,18 +46,24 @@ function lawsApply(_seen: Observed, run: RunSpec): Objection | undefined {
 
 function sourceIsThere({ source }: Observed): Objection | undefined {
   if (source === undefined || source.exists) return undefined;
-  return { reason: 'PretrainNotFound', message: `spec.init.pretrainRef.name: no PolarPretrain "${source.name}" in this namespace` };
+  return { reason: 'PretrainNotFound', message: `${source.field}: no PolarPretrain "${source.name}" in this namespace` };
 }
 
 function sourceSucceeded({ source }: Observed): Objection | undefined {
   if (source?.failed === undefined) return undefined;
-  return { reason: 'PretrainFailed', message: `spec.init.pretrainRef.name: PolarPretrain "${source.name}" failed: ${source.failed}` };
+  return { reason: 'PretrainFailed', message: `${source.field}: PolarPretrain "${source.name}" failed: ${source.failed}` };
 }
 
 function sourceIsDone({ source }: Observed): Objection | undefined {
-  if (source === undefined || (source.complete && source.checkpoint !== undefined)) return undefined;
+  const isKnown = source?.checkpoint !== undefined || (typeof source?.which === 'number' && (source.kept ?? []).length > 0);
+  if (source === undefined || (source.complete && isKnown)) return undefined;
   const missing = source.complete ? 'is complete but its last checkpoint is not in its status yet' : 'is not complete yet';
   return { reason: 'WaitingForCheckpoint', message: `PolarPretrain "${source.name}" ${missing}` };
+}
+
+function sourceHasStep({ source }: Observed): Objection | undefined {
+  if (source === undefined || source.checkpoint !== undefined) return undefined;
+  return { reason: 'CheckpointNotFound', message: `spec.resumeFrom.step: PolarPretrain "${source.name}" has no checkpoint at step ${source.which}, only at ${(source.kept ?? []).join(', ')}` };
 }
 
 function claimsAreThere(seen: Observed, run: RunSpec): Objection | undefined {

@@ -68,11 +68,10 @@ export function subscribeRuns(caches: Caches, kind: RunKind, enqueue: (key: stri
   runs.subscribe((run) => [keyOf(run)], enqueue);
   for (const children of [caches.jobs, caches.pods, caches.services, caches.configMaps]) (children as Reflector<KubeObject>).subscribe(owner, enqueue);
   caches.claims.subscribe((claim) => runs.store.byIndex(BY_CLAIM, keyOf(claim)).map(keyOf), enqueue);
-  if (kind !== 'PolarFinetune') return;
   const sources = caches.runs.PolarPretrain;
   const startingFrom = (source: StoredRun): readonly string[] => runs.store.byIndex(BY_SOURCE, keyOf(source)).map(keyOf);
   sources.subscribe(startingFrom, enqueue);
-  // The checkpoint to start from lies on the claim of the pre-train, which the fine-tune does not name.
+  // The checkpoint to start from lies on the claim of the pre-train, which the run that starts from it does not name.
   caches.claims.subscribe((claim) => sources.store.byIndex(BY_CLAIM, keyOf(claim)).flatMap(startingFrom), enqueue);
 }
 
@@ -99,14 +98,15 @@ function urisOf(run: StoredRun): readonly unknown[] {
 }
 
 function sourceKeys(run: StoredRun): readonly string[] {
-  const name = looseSpec(run).init?.pretrainRef?.name;
+  const { init, resumeFrom } = looseSpec(run);
+  const name = init?.pretrainRef?.name ?? resumeFrom?.pretrainRef?.name;
   return typeof name === 'string' ? [`${run.metadata.namespace ?? ''}/${name}`] : [];
 }
 
 interface LooseSpec {
   readonly model?: { readonly init?: { readonly uri?: unknown }; readonly tokenizer?: { readonly uri?: unknown } };
   readonly data?: { readonly uri?: unknown };
-  readonly resumeFrom?: { readonly uri?: unknown };
+  readonly resumeFrom?: { readonly uri?: unknown; readonly pretrainRef?: { readonly name?: unknown } };
   readonly checkpoint?: { readonly store?: { readonly pvc?: unknown } };
   readonly init?: { readonly uri?: unknown; readonly pretrainRef?: { readonly name?: unknown } };
 }

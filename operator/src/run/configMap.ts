@@ -5,7 +5,8 @@ import { parseCount } from '../api/scalars.ts';
 import { SIZES } from '../api/sizes.ts';
 import type { Attempt } from './desired.ts';
 import { resolvedOptimizer } from './laws.ts';
-import { pathBelow, resumeUri, tokenizerUri } from './mounts.ts';
+import { pathBelow, tokenizerUri } from './mounts.ts';
+import type { Init } from './mounts.ts';
 import { childMeta, childName, runDirectory } from './naming.ts';
 import type { ConfigMap } from './objects.ts';
 import type { RunSpec } from './observed.ts';
@@ -31,7 +32,7 @@ export function runConfigOf(of: Attempt): RunConfig {
     gang: gangOf(of), ...telemetryOf(of), seed: spec.seed,
     model: modelOf(of), data: dataOf(of.spec), budget: budgetOf(of.spec), optimizer: optimizerOf(of.spec), ...warmStartOf(of.spec),
     validation: spec.validation,
-    engine: spec.engine, ...resumeOf(of.spec), watch: watchOf(of.spec), export: spec.export,
+    engine: spec.engine, ...resumeOf(of), watch: watchOf(of.spec), export: spec.export,
     checkpoint: { directory: `${PATH_CHECKPOINTS}/${directory}`, uri: `pvc://${store.pvc}/${directory}`, everySteps, keepLast, keepBest },
   };
 }
@@ -50,7 +51,7 @@ function telemetryOf(of: Attempt): Pick<RunConfig, 'telemetry'> {
 }
 
 function modelOf(of: Attempt): RunConfig['model'] {
-  const init = of.init === undefined ? {} : { init: { path: pathBelow(PATH_INIT, of.init.uri), ...(of.init.manifestSha256 === undefined ? {} : { manifestSha256: of.init.manifestSha256 }) } };
+  const init = of.init === undefined || of.init.continues === true ? {} : { init: checkpointBelow(PATH_INIT, of.init) };
   if (of.spec.kind === 'PolarFinetune') return { dropout: of.spec.spec.dropout, ...init };
   const { size, architecture, dropout } = of.spec.spec.model;
   const dimensions = architecture ?? (size === undefined ? undefined : SIZES[size]);
@@ -62,7 +63,7 @@ function tokenizerOf(of: Attempt): Pick<RunConfig['model'], 'tokenizer'> {
   if (of.spec.kind === 'PolarFinetune') return {};
   const uri = tokenizerUri(of.spec);
   if (uri !== undefined) return { tokenizer: { path: pathBelow(PATH_TOKENIZER, uri) } };
-  return of.init === undefined && resumeUri(of.spec) === undefined ? { tokenizer: { vocabSize: of.spec.spec.model.tokenizer.vocabSize ?? DEFAULT_VOCABULARY } } : {};
+  return of.init === undefined ? { tokenizer: { vocabSize: of.spec.spec.model.tokenizer.vocabSize ?? DEFAULT_VOCABULARY } } : {};
 }
 
 function dataOf(run: RunSpec): RunConfig['data'] {
@@ -81,9 +82,12 @@ function optimizerOf(run: RunSpec): RunConfig['optimizer'] {
   return run.kind === 'PolarPretrain' ? resolvedOptimizer(run.spec) : run.spec.optimizer;
 }
 
-function resumeOf(run: RunSpec): Pick<RunConfig, 'resumeFrom'> {
-  const uri = resumeUri(run);
-  return uri === undefined ? {} : { resumeFrom: { path: pathBelow(PATH_RESUME, uri) } };
+function resumeOf({ init }: Attempt): Pick<RunConfig, 'resumeFrom'> {
+  return init?.continues === true ? { resumeFrom: checkpointBelow(PATH_RESUME, init) } : {};
+}
+
+function checkpointBelow(mountPath: string, { uri, manifestSha256 }: Init): { path: string; manifestSha256?: string } {
+  return { path: pathBelow(mountPath, uri), ...(manifestSha256 === undefined ? {} : { manifestSha256 }) };
 }
 
 function watchOf(run: RunSpec): RunConfig['watch'] {

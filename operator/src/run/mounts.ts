@@ -9,30 +9,30 @@ export interface Mount {
   readonly readOnly: boolean;
 }
 
+/** A checkpoint a run starts from; `continues` when with its optimizer and step, not with its weights alone. */
 export interface Init {
   readonly uri: string;
   readonly manifestSha256?: string | undefined;
+  readonly continues?: boolean | undefined;
 }
 
 /** The checkpoint the run starts from; undefined when it starts from random weights or its source has none yet. */
 export function initOf(run: RunSpec, source: Source | undefined): Init | undefined {
-  if (run.kind === 'PolarPretrain') return run.spec.model.init && { uri: run.spec.model.init.uri };
-  return run.spec.init.uri === undefined ? source?.checkpoint : { uri: run.spec.init.uri };
+  if (run.kind === 'PolarFinetune') return run.spec.init.uri === undefined ? source?.checkpoint : { uri: run.spec.init.uri };
+  const { resumeFrom, model } = run.spec;
+  if (resumeFrom === undefined) return model.init && { uri: model.init.uri };
+  if (resumeFrom.uri !== undefined) return { uri: resumeFrom.uri, continues: true };
+  return source?.checkpoint && { uri: source.checkpoint.uri, manifestSha256: source.checkpoint.manifestSha256, continues: true };
 }
 
 export function tokenizerUri(run: RunSpec): string | undefined {
   return run.kind === 'PolarPretrain' ? run.spec.model.tokenizer.uri : undefined;
 }
 
-/** The checkpoint of another run that is continued. */
-export function resumeUri(run: RunSpec): string | undefined {
-  return run.kind === 'PolarPretrain' ? run.spec.resumeFrom?.uri : undefined;
-}
-
 /** All mounts of a worker, checkpoints first. */
 export function mountsOf(run: RunSpec, init: Init | undefined): readonly Mount[] {
   const reads: readonly (readonly [string | undefined, string])[] = [
-    [run.spec.data.uri, PATH_DATA], [init?.uri, PATH_INIT], [resumeUri(run), PATH_RESUME], [tokenizerUri(run), PATH_TOKENIZER],
+    [run.spec.data.uri, PATH_DATA], [init?.uri, init?.continues === true ? PATH_RESUME : PATH_INIT], [tokenizerUri(run), PATH_TOKENIZER],
   ];
   return [
     { claim: run.spec.checkpoint.store.pvc, mountPath: PATH_CHECKPOINTS, readOnly: false },

@@ -13,6 +13,7 @@ import { parseSpec } from './parseSpec.ts';
 import { JOBS, PODS, isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
 import type { Observed, Run, RunKind, Settings, Source } from './observed.ts';
+import { askedOf, sourceFrom } from './source.ts';
 import { lastCheckpointSaid } from './workers.ts';
 
 export interface ObserveDeps {
@@ -72,24 +73,11 @@ function workersOf(run: Run, pods: readonly Pod[]): readonly Pod[] {
 }
 
 function sourceOf(deps: ObserveDeps, run: Run): Source | undefined {
-  if (run.spec?.kind !== 'PolarFinetune' || run.spec.spec.init.pretrainRef === undefined) return undefined;
-  const { pretrainRef: { name }, checkpoint } = run.spec.spec.init;
-  const { startedFrom } = run.status;
-  if (startedFrom !== undefined) return { name, exists: true, complete: true, checkpoint: startedFrom };
-  const source = deps.caches.runs.PolarPretrain.store.get(run.metadata.namespace, name);
-  const { conditions } = source?.status ?? {};
-  return {
-    name, exists: source !== undefined, complete: isTrue(conditions, 'Complete') !== undefined,
-    failed: isTrue(conditions, 'Failed')?.message, checkpoint: source === undefined ? undefined : reportedCheckpoint(deps, source, checkpoint),
-  };
-}
-
-/** After an absence of the operator a run may be complete before its last words are in its status: an older checkpoint may be removed already. */
-function reportedCheckpoint(deps: ObserveDeps, { metadata, status }: StoredRun, which: 'best' | 'latest'): Source['checkpoint'] {
-  const { latest } = status?.checkpoints ?? {};
-  const saidStep = lastCheckpointSaid(deps.caches.pods.store.byIndex(BY_RUN, metadata.uid ?? ''));
-  const isBehind = latest !== undefined && saidStep !== undefined && latest.step < saidStep;
-  return isBehind ? undefined : (status?.checkpoints?.[which] ?? latest);
+  const asked = run.spec === undefined ? undefined : askedOf(run.spec);
+  if (asked === undefined) return undefined;
+  const stored = deps.caches.runs.PolarPretrain.store.get(run.metadata.namespace, asked.name);
+  const said = lastCheckpointSaid(deps.caches.pods.store.byIndex(BY_RUN, stored?.metadata.uid ?? ''));
+  return sourceFrom(asked, run.status.startedFrom, stored && { status: stored.status ?? {}, saidStep: said });
 }
 
 function namedClaims(run: Run, source: Source | undefined): readonly string[] {

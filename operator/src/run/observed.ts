@@ -22,9 +22,15 @@ export interface Run {
   readonly specIssue?: string | undefined;
 }
 
-/** The pre-train run a fine-tune starts from, as far as it matters to it; once the fine-tune has started, as it was then. */
+/** The pre-train run that another run starts from, as far as it matters to that; once that has started, as it was then. */
 export interface Source {
   readonly name: string;
+  /** Field of the spec that names it. */
+  readonly field: string;
+  /** Which checkpoint is asked for: a kind, or a step. */
+  readonly which: 'best' | 'latest' | number;
+  /** Steps of the checkpoints it has, newest first. */
+  readonly kept?: readonly number[] | undefined;
   readonly exists: boolean;
   readonly complete: boolean;
   /** Why it failed, when it did. */
