@@ -10,6 +10,7 @@ from polar.config import RunConfig
 from polar.distributed import Dist
 from polar.errors import PolarError
 from polar.model import ModelSize
+from polar.peak import device_peak
 from polar.report import Reporter
 from polar.retention import best_of
 from polar.start import Start
@@ -29,6 +30,8 @@ class Progress:
         self._base = config.checkpoint.uri.split("://")[-1].partition("/")[2]
         self.total_steps, self.size = 0, ModelSize(0, 0)
         self._started, self._first_step, self._rate, self._wait = time.monotonic(), 0, 0.0, 0.0
+        self._peak, self._flops = device_peak(dist.device), 0.0
+        self.slow_ranks: dict[int, float] = {}
 
     def found(self, start: Start) -> None:
         """Say what the attempt continues from, and which damaged checkpoints were passed over."""
@@ -66,6 +69,8 @@ class Progress:
         now = result.tokens / max(1e-9, result.seconds)
         self._rate = now if self._rate == 0 else self._rate + RATE_WEIGHT * (now - self._rate)
         self._wait += RATE_WEIGHT * (result.wait_seconds / max(1e-9, result.seconds) - self._wait)
+        flops = result.useful_flops / max(1e-9, result.seconds)
+        self._flops = flops if self._flops == 0 else self._flops + RATE_WEIGHT * (flops - self._flops)
         seen = state.validation.seen if state.validation and validated else None
         self._summary.update(step=state.step, tokens=state.tokens, trainLoss=result.loss)
         self._reporter.point(
@@ -112,7 +117,14 @@ class Progress:
             train_accuracy=result.accuracy if result else None,
             tokens_per_second=self._rate,
             eta_seconds=round(eta),
+            mfu=self._mfu() if result else None,
+            data_wait_share=min(1.0, self._wait) if result else None,
+            straggler_rank=max(self.slow_ranks, key=self.slow_ranks.__getitem__, default=None),
         )
+
+    def _mfu(self) -> float | None:
+        """Share of the devices' peak that useful FLOPs take."""
+        return self._flops / (self._dist.world_size * self._peak) if self._peak else None
 
     def _send_validation(self, state: TrainState) -> None:
         if not state.validation:
@@ -133,6 +145,8 @@ class Progress:
             f"norm {result.gradient_norm:.2f}  tokens {state.tokens}  {self._rate:.0f} tokens/s  "
             f"waited {100 * self._wait:.1f} %"
         )
+        mfu = self._mfu()
+        line += "" if mfu is None else f"  mfu {100 * mfu:.1f} %"
         if validated and state.validation:
             for name, score in (("seen", state.validation.seen), ("unseen", state.validation.unseen)):
                 if score:
