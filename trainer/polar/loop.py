@@ -46,6 +46,7 @@ class Loop:
         saver = self._saver()
         loader = Loader(self._batch, config.optimizer.batch_triplets, state.cursor)
         stragglers = Stragglers(config.gang.processes_per_worker)
+        self.progress.slow_ranks = stragglers.slow
         WATCH.limit_to(config.watch.hang_timeout_seconds)
         try:
             if save_first:
@@ -80,7 +81,7 @@ class Loop:
     def _step(self, state: TrainState, loader: Loader) -> StepResult:
         WATCH.mark("step", state.step + 1)
         batch = next(loader)
-        rate = learning_rate(self.config.optimizer, state.step, self.total_steps)
+        rate = learning_rate(self.config.optimizer, state.step, self.total_steps, state.branched_at)
         try:
             result = self.stepper.step(batch, rate)
         except BadGroups as bad:
