@@ -1,6 +1,7 @@
 """The tokens of groups: every row is tokenised once, into mapped files, and sequences are put together from those."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,26 +13,29 @@ from polar.data import Rows
 from polar.encode import EncodedRow, Ids, Lengths, Limits, SpecialIds, Text, assemble, fits, room
 from polar.pairs import Groups
 from polar.sampling import Index
-from polar.store import Beat, DataStore, table
+from polar.store import DataStore, Work, info_of, map_file, open_at, table
 from polar.tokenizer import TextEncoder
 
-TOKENS, SPANS = "tokens.i32", "spans.i64"
+SPANS = "spans.i64"
 FIRST, SECOND, COSTS, SPAN_COLUMNS = 0, 2, 4, 6  # columns: start and stop of each, cost of prompt and response
 CHUNK_ROWS, CHUNK_CHARACTERS = 1024, 1 << 21
+ALIGNMENT = 4096  # responses: ranks write whole pages of the spans
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """All responses as tokens, each joined to its prompt and at its final length. `spans` are a row's places in them.
+    """All responses as tokens, each joined to its prompt and at its final length; `spans` say where they are.
 
-    A group whose prompt has to be cut is tokenised from its texts. Without `reference` it is left out of sequences.
+    Of `tokens`, one file for each rank that made them, file n has responses n * per_shard and following. A group whose
+    prompt has to be cut is tokenised from its texts. Without `reference` it is left out of sequences.
     """
 
     data: Rows
     encoder: TextEncoder
     limits: Limits
     reference: bool
-    tokens: Ids
+    tokens: list[Ids]
+    per_shard: int
     spans: Index
 
     @property
@@ -76,8 +80,8 @@ class Corpus:
         return self.encoder.encode_group(text, [text_of(self.data, c) for c in candidates], self.limits)
 
     def _row(self, response: int) -> EncodedRow:
-        span = self.spans[response].tolist()
-        first, second = (self.tokens[span[at] : span[at + 1]] for at in (FIRST, SECOND))
+        span, tokens = self.spans[response].tolist(), self.tokens[response // self.per_shard]
+        first, second = (tokens[span[at] : span[at + 1]] for at in (FIRST, SECOND))
         return EncodedRow(first, second, prompt_cost=span[COSTS], response_cost=span[COSTS + 1])
 
 
@@ -89,10 +93,10 @@ def make_corpus(data: Rows, encoder: TextEncoder, limits: Limits, store: DataSto
         kept = [limits.max_length, limits.max_response_length, limits.cut_side, limits.empty_response]
         return {"rows": data.name, "tokenizer": tokenizer, "limits": kept}
 
-    folder = store.ready("tokens", key, lambda folder, beat: _tokenise(folder, beat, data, encoder, limits))
-    path = folder / TOKENS
-    tokens = np.asarray(np.memmap(path, dtype=np.int32, mode="r")) if path.stat().st_size else np.zeros(0, np.int32)
-    return Corpus(data, encoder, limits, reference, tokens, table(folder / SPANS, SPAN_COLUMNS))
+    folder = store.ready("tokens", key, lambda folder: _tokenise(folder, store.shard, data, encoder, limits))
+    info = info_of(folder)
+    tokens = [map_file(folder / _shard(shard), np.dtype(np.int32)) for shard in range(info["shards"])]
+    return Corpus(data, encoder, limits, reference, tokens, info["perShard"], table(folder / SPANS, SPAN_COLUMNS))
 
 
 def text_of(data: Rows, response: int) -> Text:
@@ -101,15 +105,25 @@ def text_of(data: Rows, response: int) -> Text:
     return Text(data.prompts[data.prompt[row]], data.texts[response], data.wrapper_of(row))
 
 
-def _tokenise(folder: Path, beat: Beat, data: Rows, encoder: TextEncoder, limits: Limits) -> dict[str, Any]:
+def _tokenise(
+    folder: Path, shard: tuple[int, int], data: Rows, encoder: TextEncoder, limits: Limits
+) -> Work[dict[str, Any]]:
+    """Every rank tokenises a run of the responses and writes its part of the spans, which are of known size."""
+    rank, shards = shard
+    per_shard = ALIGNMENT * math.ceil(len(data.texts) / shards / ALIGNMENT)
+    own = range(len(data.texts))[rank * per_shard : (rank + 1) * per_shard]
     done = written = 0
-    with (folder / TOKENS).open("xb") as tokens, (folder / SPANS).open("xb") as spans:
-        for texts in _chunks(data):
+    with (folder / _shard(rank)).open("xb") as tokens, open_at(folder / SPANS, own.start * SPAN_COLUMNS * 8) as spans:
+        for texts in _chunks(data, own):
             rows = [_droppable(row, limits) for row in encoder.encode_rows(texts, limits)]
             written = _write(tokens, spans, rows, written)
             done += len(rows)
-            beat(f"tokenised {done} of {len(data.texts)} texts, {written} tokens")
-    return {"tokens": written}
+            yield f"tokenised {done} of {len(own)} texts, {written} tokens"
+    return {"shards": shards, "perShard": per_shard}
+
+
+def _shard(number: int) -> str:
+    return f"tokens-{number:05d}.i32"
 
 
 def _droppable(row: EncodedRow, limits: Limits) -> EncodedRow:
@@ -134,10 +148,10 @@ def _write(tokens: BinaryIO, spans: BinaryIO, rows: list[EncodedRow], written: i
     return written
 
 
-def _chunks(data: Rows) -> Iterator[list[Text]]:
+def _chunks(data: Rows, responses: range) -> Iterator[list[Text]]:
     chunk: list[Text] = []
     characters = 0
-    for response in range(len(data.texts)):
+    for response in responses:
         chunk.append(text_of(data, response))
         characters += len(chunk[-1].prompt) + len(chunk[-1].response)
         if len(chunk) == CHUNK_ROWS or characters > CHUNK_CHARACTERS:

@@ -31,12 +31,12 @@ from polar.index import (
     TEXT,
     Indexer,
 )  # fmt: skip
-from polar.ingest import map_bytes, scatter
+from polar.ingest import scatter
 from polar.pairs import hold_out
 from polar.row_check import Kind
 from polar.rows import list_files
 from polar.sampling import Index
-from polar.store import Beat, DataStore, info_of, table
+from polar.store import DataStore, Work, info_of, map_file, table
 from polar.texts import WRAPPERS
 
 PartName = Literal["training", "seen", "unseen"]
@@ -60,7 +60,7 @@ class Texts:
     """Texts in one mapped file; item k * r + j lies between bounds[r, j] and bounds[r, j + 1]."""
 
     def __init__(self, path: Path, bounds: Index) -> None:
-        self._bytes, self._bounds, self._per_row = map_bytes(path), bounds, int(bounds.shape[1]) - 1
+        self._bytes, self._bounds, self._per_row = map_file(path, np.dtype(np.uint8)), bounds, int(bounds.shape[1]) - 1
 
     def __len__(self) -> int:
         return len(self._bounds) * self._per_row
@@ -134,7 +134,7 @@ def read_rows_of(reading: Reading, store: DataStore) -> Rows:
     its reference teaches to look for copies. Prompts of one text are one prompt, whatever their ids. DataError names
     file, line, key, expected and got.
     """
-    return open_rows(store.ready("rows", reading.key, lambda folder, beat: _build(reading, folder, beat)))
+    return open_rows(store.ready("rows", reading.key, lambda folder: _build(reading, folder, store.shard[0] == 0)))
 
 
 def open_rows(folder: Path) -> Rows:
@@ -143,16 +143,20 @@ def open_rows(folder: Path) -> Rows:
     return _open(folder, info, {name: table(folder / _references(name), 1)[:, 0] for name in info["parts"]})
 
 
-def _build(reading: Reading, folder: Path, beat: Beat) -> dict[str, Any]:
+def _build(reading: Reading, folder: Path, here: bool) -> Work[dict[str, Any]]:
+    """One rank reads the rows."""
+    if not here:
+        return {}
     buckets = folder / BUCKETS
     buckets.mkdir()
-    found = scatter(Path(reading.path), reading.kind, WRAPPERS.index(reading.wrapper), reading.seed, (buckets, beat))
+    choices = (WRAPPERS.index(reading.wrapper), reading.seed)
+    found = yield from scatter(Path(reading.path), reading.kind, choices, buckets)
     if not found.rows:
         with_output = " with an output" if reading.kind.policy else ""
         raise DataError(f"{reading.path}: expected rows of {_listed(reading.kind.columns)}, found none{with_output}")
     held_out = _hold_out_policies(sorted(found.policies), reading)
     indexer = Indexer(folder, found, held_out, repeats=not reading.kind.policy)
-    counts = indexer.write(beat)
+    counts = yield from indexer.write()
     for rest in buckets.iterdir():
         rest.unlink()
     buckets.rmdir()
@@ -169,7 +173,7 @@ def _build(reading: Reading, folder: Path, beat: Beat) -> dict[str, Any]:
         with (folder / _references(name)).open("xb") as out:
             for rows in data.cells.part(part).references(reading.pairing) if reading.kind.policy else ():
                 out.write(rows.tobytes())
-                beat(f"indexed {rows[-1] + 1 if len(rows) else 0} rows")
+                yield f"indexed {part.start} of {len(data)} rows"
     return info
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from polar.ingest import FILE, LENGTHS, LINE, POLICY, PROMPT, START, TEXTS, WRAPPER, Records, Scattered
 from polar.sampling import Index
-from polar.store import Beat
+from polar.store import Work
 
 ROW_PROMPT, ROW_POLICY, ROW_WRAPPER, ROW_FILE, ROW_LINE, ROW_CELL, ROW_TEXT = range(7)  # columns of rows.i64
 CELL_START, CELL_SIZE, CELL_POLICY, BLOCK_START, BLOCK_SIZE, CELL_PLACE = range(6)  # columns of cells.i64
@@ -48,21 +48,21 @@ class Indexer:
         self._held_out = held_out
         self.counts = Counts(usable=np.zeros(len(names), dtype=np.int64))
 
-    def write(self, beat: Beat) -> Counts:
+    def write(self) -> Work[Counts]:
         """Write rows, cells, prompts and texts; then the cells of each policy."""
         with (
             (self._folder / ROWS).open("xb") as rows, (self._folder / CELLS).open("xb") as cells,
             (self._folder / PROMPTS).open("xb") as prompts, (self._folder / TEXT).open("xb") as text,
         ):  # fmt: skip
             files = _Files(rows, cells, prompts, text)
-            self._pass(files, beat, unseen=False)
+            yield from self._pass(files, unseen=False)
             self.counts.rows_of_seen = self.counts.rows
             if self._held_out.any():
-                self._pass(files, beat, unseen=True)
+                yield from self._pass(files, unseen=True)
         self._index_by_policy()
         return self.counts
 
-    def _pass(self, files: "_Files", beat: Beat, *, unseen: bool) -> None:
+    def _pass(self, files: "_Files", *, unseen: bool) -> Work[None]:
         last, base = unseen or not self._held_out.any(), 0
         for bucket in range(self._found.buckets):
             records, prompt, repeated = self._sorted(bucket)
@@ -75,7 +75,7 @@ class Indexer:
             base += int(prompt[-1]) + 1 if len(prompt) else 0
             if last:
                 self._found.remove(bucket)
-            beat(f"sorted {bucket + 1} of {self._found.buckets} parts of the rows")
+            yield f"sorted {bucket + 1} of {self._found.buckets} parts of the rows"
 
     def _sorted(self, bucket: int) -> tuple[Records, Index, int]:
         """A bucket's records in order, without repeats, the number of each one's prompt, and how many repeats."""

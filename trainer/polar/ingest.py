@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from polar.row_check import Checked, Kind, check
 from polar.rows import Problems, Row, list_files, read_rows
-from polar.store import Beat
+from polar.store import Work, map_file
 
 Records = npt.NDArray[np.uint64]
 PROMPT, TEXTS, POLICY, WRAPPER, FILE, LINE, START, LENGTHS = 0, 2, 4, 5, 6, 7, 8, 9  # columns; hashes take two
@@ -46,8 +46,7 @@ class Scattered:
 
     def texts(self, bucket: int) -> npt.NDArray[np.uint8]:
         """The texts of one bucket, mapped."""
-        path = self.folder / f"{bucket}.texts"
-        return map_bytes(path)
+        return map_file(self.folder / f"{bucket}.texts", np.dtype(np.uint8))
 
     def remove(self, bucket: int) -> None:
         """Give the disk space of one bucket back."""
@@ -84,12 +83,12 @@ class Appender:
         self._waiting[name].clear()
 
 
-def scatter(path: Path, kind: Kind, wrapper: int, seed: int, work: tuple[Path, Beat]) -> Scattered:
-    """Check all rows and put the good ones into buckets in the folder `work[0]`.
+def scatter(path: Path, kind: Kind, choices: tuple[int, int], folder: Path) -> Work[Scattered]:
+    """Check all rows and put the good ones into buckets in a folder. `choices` are the wrapper and the seed.
 
     Rows with an empty output are skipped and counted. Raises DataError that lists malformed rows.
     """
-    folder, beat = work
+    wrapper, seed = choices
     files = list_files(path)
     found = Scattered(
         folder=folder, buckets=bucket_count(files), columns=LENGTHS + 1 + len(kind.texts), files=files, policies={}
@@ -114,7 +113,7 @@ def scatter(path: Path, kind: Kind, wrapper: int, seed: int, work: tuple[Path, B
             out.add(f"{hashed[0] % found.buckets}.ids", hashed + prompt + struct.pack("<2Q", *place))
         found.rows += 1
         if found.rows % BEAT_ROWS == 0:
-            beat(f"read {found.rows} rows, now in {row.file.name}")
+            yield f"read {found.rows} rows, now in {row.file.name}"
     out.close()
     problems.raise_if_any()
     _check_ids(found, kind)
@@ -137,13 +136,6 @@ def read_records(path: Path, columns: int) -> Records:
     if not path.exists():
         return np.zeros((0, columns), dtype=np.uint64)
     return np.fromfile(path, dtype=np.uint64).reshape(-1, columns)
-
-
-def map_bytes(path: Path) -> npt.NDArray[np.uint8]:
-    """A file's bytes, mapped and not read; none when it is empty or not there."""
-    if not path.exists() or path.stat().st_size == 0:
-        return np.zeros(0, dtype=np.uint8)
-    return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
 
 
 def _good_rows(files: list[Path], kind: Kind, wrapper: int, problems: Problems) -> Iterator[tuple[Row, Checked]]:

@@ -81,4 +81,3 @@ class Loader:
             with contextlib.suppress(queue.Full):
                 self._queue.put(made, timeout=POLL_SECONDS)
                 return
-

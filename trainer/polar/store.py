@@ -1,4 +1,4 @@
-"""Derived data beside the checkpoints: folders `data-<name>-<hash>/`, built once per run by rank 0 and then only read.
+"""Derived data beside the checkpoints: folders `data-<name>-<hash>/`, built once per run and then only read.
 
 A folder is written under a temporary name and renamed when all of it is on disk, its manifest last, so it is complete
 or absent. It is verified when it is opened again, rebuilt when it is damaged, shared by later attempts and any number
@@ -8,13 +8,15 @@ of ranks, and removed when the run is done.
 import contextlib
 import hashlib
 import json
+import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from polar import errors
 from polar.distributed import Dist
@@ -22,6 +24,7 @@ from polar.durable import fsync_path, remove_tree, storage_errors, write_file
 from polar.errors import Interrupted, PolarError
 from polar.manifest import canonical_hash
 from polar.sampling import Index
+from polar.watch import WATCH
 
 PREFIX = "data-"
 TEMPORARY = ".tmp-data-"
@@ -31,15 +34,16 @@ BEAT_SECONDS = 5.0
 HASHED_WHOLE = 1 << 28
 BLOCK, BLOCKS = 1 << 20, 64
 
-Beat = Callable[[str], None]
-Build = Callable[[Path, Beat], dict[str, Any]]
+T = TypeVar("T")
+Work = Generator[str, None, T]  # yields, often, a line on how far it is
+Build = Callable[[Path], Work[dict[str, Any]]]
 
 
 class DataStore:
     """The derived data of one run, below its checkpoint directory. All methods are collective.
 
-    `tell` is called now and then while rank 0 builds (a line for people; ranks that wait do nothing), `stopping` says,
-    on all ranks alike, whether to give up.
+    `tell` is called on rank 0 every few seconds of a build with a line for people; `stopping` says, on all ranks alike,
+    whether to give up.
     """
 
     def __init__(
@@ -48,20 +52,32 @@ class DataStore:
     ) -> None:  # fmt: skip
         self._root, self._dist, self._tell, self._stopping = root, dist, tell, stopping
         self._used: set[str] = set()
-        self._beaten = time.monotonic()
         if dist.is_main:
             self._remove(lambda name: name.startswith(TEMPORARY))
 
-    def ready(self, name: str, key: Callable[[], dict[str, Any]], build: Build) -> Path:
-        """The folder of that name and key, built by `build(folder, beat)` unless a good one is there.
+    @property
+    def shard(self) -> tuple[int, int]:
+        """Which share of a build's work is this rank's, and how many shares there are."""
+        return self._dist.rank, self._dist.world_size
 
-        `key` returns JSON that says what the content depends on, `build` what to note in the manifest; both are called
-        on rank 0 alone. Raises on all ranks what they raise, StorageFullError among it, and leaves nothing behind then;
-        Interrupted when told to stop.
+    def ready(self, name: str, key: Callable[[], dict[str, Any]], build: Build) -> Path:
+        """The folder of that name and key, built by `build(folder)` unless a good one is there.
+
+        `key`, called on rank 0, returns JSON that says what the content depends on. `build` is called on all ranks and
+        may share the work among them; what it returns on rank 0 is noted in the manifest. Raises on all ranks what
+        rank 0 raises, StorageFullError among it, and leaves nothing behind then; Interrupted when told to stop.
         """
-        folder = self._root / (self._lead(name, key, build) if self._dist.is_main else self._follow())
-        self._used.add(folder.name)
-        return folder
+        wanted = None
+        with self._agreed() as plan:
+            if self._dist.is_main:
+                wanted = {**key(), "formatVersion": FORMAT_VERSION}
+                name = f"{PREFIX}{name}-{canonical_hash(wanted)[:16]}"
+                plan += [name, is_good(self._root / name, wanted), f".tmp-{name}-{secrets.token_hex(4)}"]
+        name, good, temporary = plan
+        if not good:
+            self._build(self._root / name, self._root / temporary, wanted, build)
+        self._used.add(name)
+        return self._root / name
 
     def remove_stale(self) -> None:
         """Remove folders that were not asked for in this attempt."""
@@ -74,63 +90,73 @@ class DataStore:
         if self._dist.is_main:
             self._remove(lambda name: name.startswith((PREFIX, TEMPORARY)))
 
-    def _lead(self, name: str, make_key: Callable[[], dict[str, Any]], build: Build) -> str:
+    def _build(self, folder: Path, temporary: Path, key: dict[str, Any] | None, build: Build) -> None:
         try:
-            key = {**make_key(), "formatVersion": FORMAT_VERSION}
-            folder = self._root / f"{PREFIX}{name}-{canonical_hash(key)[:16]}"
-            if not is_good(folder, key):
-                self._build(folder, key, build)
-        except Interrupted:
-            raise  # the others know already
-        except PolarError as error:
-            self._dist.broadcast(["failed", type(error).__name__, str(error)])
-            raise
-        self._dist.broadcast(["done", folder.name, ""])
-        return folder.name
-
-    def _follow(self) -> str:
-        while True:
-            state, what, message = self._dist.broadcast(None)
-            if state == "failed":
-                raise getattr(errors, what, PolarError)(message)
-            if state == "done":
-                return str(what)
-            self._stop_if_told()
-
-    def _build(self, folder: Path, key: dict[str, Any], build: Build) -> None:
-        temporary = self._root / f"{TEMPORARY}{folder.name.removeprefix(PREFIX)}-{secrets.token_hex(4)}"
-        with storage_errors(self._root, f"building {folder}"):
-            try:
-                self._root.mkdir(parents=True, exist_ok=True)
-                remove_tree(folder)
-                temporary.mkdir()
-                info = build(temporary, self._beat)
-                _seal(temporary, key, info)
-                temporary.rename(folder)
-            except BaseException:
+            with self._agreed():
+                if self._dist.is_main:
+                    temporary.mkdir(parents=True)
+            info = self._together(build(temporary))
+            with self._agreed():
+                if key is not None:
+                    _seal(temporary, key, info or {})
+                    remove_tree(folder)
+                    temporary.rename(folder)
+                    fsync_path(self._root)
+        except BaseException:
+            if self._dist.is_main:
                 with contextlib.suppress(OSError):
                     remove_tree(temporary)
-                raise
-            fsync_path(self._root)
+            raise
 
-    def _beat(self, line: str) -> None:
-        """Between two pieces of work: every few seconds the other ranks hear that rank 0 is alive."""
-        if time.monotonic() - self._beaten < BEAT_SECONDS:
-            return
-        self._dist.broadcast(["building", "", ""])
-        self._stop_if_told()
-        self._tell(line)
-        self._beaten = time.monotonic()
+    def _together(self, work: Work[T]) -> T | None:
+        """Run every rank's part to its end; every few seconds they hear of each other. What this rank's returned."""
+        line, result, left = "", None, True
+        while True:
+            with self._agreed():
+                if left:
+                    line, result, left = _advance(work, time.monotonic() + BEAT_SECONDS)
+            if not self._dist.any(left):
+                return result
+            WATCH.mark("data")
+            if self._stopping():
+                raise Interrupted("stopped while the data was being prepared, which will be repeated")
+            self._tell(line)
 
-    def _stop_if_told(self) -> None:
-        if self._stopping():
-            raise Interrupted("stopped while the data was being prepared, which will be repeated")
+    @contextlib.contextmanager
+    def _agreed(self) -> Iterator[list[Any]]:
+        """What rank 0 puts into the list is in it on all ranks afterwards, and an error of rank 0 is raised on all.
+
+        An error of another rank is raised there; its peers notice that it is gone.
+        """
+        outcome: list[Any] = []
+        try:
+            with storage_errors(self._root, f"preparing data in {self._root}"):
+                yield outcome
+        except PolarError as error:
+            if self._dist.is_main:
+                self._dist.broadcast([type(error).__name__, str(error)])
+            raise
+        outcome[:] = self._dist.broadcast([None, *outcome])
+        failure = outcome.pop(0)
+        if failure:
+            raise getattr(errors, failure, PolarError)(outcome[0])
 
     def _remove(self, doomed: Callable[[str], bool]) -> None:
         for path in sorted(self._root.iterdir()) if self._root.is_dir() else []:
             if doomed(path.name) and path.is_dir():
                 with contextlib.suppress(OSError):
                     remove_tree(path)
+
+
+def _advance(work: Work[T], until: float) -> tuple[str, T | None, bool]:
+    """Work for a while: the newest line, the result if it is done, whether it is not."""
+    try:
+        line = next(work)
+        while time.monotonic() < until:
+            line = next(work)
+    except StopIteration as end:
+        return "waiting for the other ranks", end.value, False
+    return line, None, True
 
 
 def is_good(folder: Path, key: dict[str, Any]) -> bool:
@@ -165,12 +191,23 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def map_file(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A file's content, mapped and not read; nothing when it is empty or not there."""
+    if not path.exists() or path.stat().st_size == 0:
+        return np.zeros(0, dtype=dtype)
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
+
+
 def table(path: Path, columns: int) -> Index:
     """A file of int64 as rows of `columns` numbers, mapped and not read."""
-    if path.stat().st_size == 0:
-        return np.zeros((0, columns), dtype=np.int64)
-    flat: Index = np.asarray(np.memmap(path, dtype=np.int64, mode="r"))
-    return flat.reshape(-1, columns)
+    return map_file(path, np.dtype(np.int64)).reshape(-1, columns)
+
+
+def open_at(path: Path, start: int) -> BinaryIO:
+    """A file, made if it is not there, to be written from a place on; ranks may write different parts of one."""
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644), "wb")
+    file.seek(start)
+    return file
 
 
 def _seal(folder: Path, key: dict[str, Any], info: dict[str, Any]) -> None:

@@ -1,10 +1,18 @@
-import pytest
-from pools import corpus_of, pool
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from polar.batches import Corpus, text_of
+import pytest
+from pools import a_folder, corpus_of, pool
+
+from polar import batches
+from polar.batches import Corpus, make_corpus, text_of
 from polar.cells import Pairing
+from polar.distributed import Dist
 from polar.encode import Limits, Text
 from polar.pairs import Groups
+from polar.store import Build, DataStore, Work
 from polar.tokenizer import TextEncoder, train_tokenizer
 from polar.trajectory_pairs import Draw, TrajectoryPairs
 
@@ -59,6 +67,42 @@ def test_corpus_tokens_count_each_prompt_once_and_each_trajectory_once(
         prompts = {data.prompt[response] for response in responses}
         kept = sum(min(most - 1, tokens(data.texts[response])) for response in responses)
         assert counted[place] == kept + sum(tokens(data.prompts[prompt]) for prompt in prompts)
+
+
+class ManyRanks(DataStore):
+    """Does the work of all ranks of a gang, one after the other."""
+
+    shard = (0, 1)
+
+    def ready(self, name: str, key: Callable[[], dict[str, Any]], build: Build) -> Path:
+        folder = a_folder()
+        results = []
+        for rank in (2, 0, 1):
+            self.shard = (rank, 3)
+            results.append(exhaust(build(folder)))
+        (folder / "manifest.json").write_text(json.dumps({"info": results[1]}))
+        return folder
+
+
+def exhaust(work: Work[dict[str, Any]]) -> dict[str, Any]:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return dict(end.value)
+
+
+def test_ranks_that_share_the_work_give_the_tokens_of_one(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(max_length=200, max_response_length=20)
+    one, groups = made(encoder, "samePrompt", limits)
+    monkeypatch.setattr(batches, "ALIGNMENT", 4)
+    three = make_corpus(one.data, encoder, limits, ManyRanks(a_folder(), Dist()), reference=True)
+    assert [len(tokens) > 0 for tokens in three.tokens] == [True, True, True]
+    assert (three.count_tokens(groups) == one.count_tokens(groups)).all()
+    for ours, theirs in zip(one.encode_all(groups), three.encode_all(groups), strict=True):
+        assert [s.tolist() for s in ours] == [s.tolist() for s in theirs]
 
 
 def test_a_prompt_that_is_cut_counts_as_far_as_it_is_kept(encoder: TextEncoder) -> None:

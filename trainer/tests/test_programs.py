@@ -126,6 +126,28 @@ def test_two_workers_train_on_the_batches_of_one(tmp_path: Path, rows: Path) -> 
     assert points(two)[4]["val_loss"] == pytest.approx(points(one)[4]["val_loss"], abs=1e-4)
 
 
+def test_rows_and_tokens_are_kept_across_a_kill_and_gone_with_the_last_step(tmp_path: Path, rows: Path) -> None:
+    config = config_in(tmp_path, rows, budget__steps=STEPS)
+    gang = Gang(config)
+    gang.wait_until((tmp_path / "out" / "step-00000005" / "manifest.json").exists)
+    gang.kill()
+    kept = sorted((tmp_path / "out").glob("data-*"))
+    assert [path.name.rpartition("-")[0] for path in kept] == ["data-rows", "data-tokens"]
+    made = [(path / "manifest.json").stat().st_ino for path in kept]
+    gang = Gang(config)
+    gang.wait_until((tmp_path / "out" / "step-00000015" / "manifest.json").exists)
+    assert [(path / "manifest.json").stat().st_ino for path in kept] == made
+    assert gang.wait() == [0]
+    assert not any(path.name.startswith((".", "data-")) for path in (tmp_path / "out").iterdir())
+
+
+def test_malformed_rows_end_all_workers_before_training_starts(tmp_path: Path) -> None:
+    rows = write_jsonl(tmp_path / "rows.jsonl", [*trajectory_rows(), {"prompt": "p"}])
+    gang = Gang(config_in(tmp_path, rows, gang__workers=2), ranks=2)
+    assert gang.wait() == [DataError.exit_code] * 2
+    assert "rows.jsonl:97: output: expected a string" in gang.log(1).read_text()
+
+
 def test_two_workers_warm_up_like_one(tmp_path: Path, rows: Path) -> None:
     warm = {"policyClassification": {"steps": 10, "batchTrajectories": 12, "learningRate": "0.003"}}
     (tmp_path / "1").mkdir()
