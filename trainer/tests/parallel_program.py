@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+from torch.optim import AdamW
 
+from polar.checkpoint import Snapshot
 from polar.config import Architecture, Optimizer
 from polar.config_runtime import Engine
 from polar.distributed import Dist
 from polar.loss import group_losses
 from polar.model import RewardModel, build
-from polar.optim import adamw
+from polar.optim import adamw, load_state, state_tensors
 from polar.packing import FILLER, Packed, micro_batches
 from polar.parallel import Net, place
-from polar.state import fill_model
+from polar.resume import load_agreed
+from polar.saver import Saver
+from polar.state import fill_model, load_weights
 
 ARCH = Architecture(
     hidden_size=24, num_layers=3, num_heads=2, num_key_value_heads=1, intermediate_size=40, rope_theta=10_000
@@ -67,10 +72,44 @@ def train(dist: Dist, engine: Engine, shares: list[int], most_tokens: int = 10_0
     """Three steps over groups of which rank r takes shares[r], in micro-batches of at most `most_tokens`."""
     net = place(lambda: RewardModel(ARCH, VOCABULARY), engine, dist)
     fill_model(net.module, weights().items(), "test")
+    return steps(net, adamw(net.module, OPTIONS), (range(3), shares), most_tokens)
+
+
+def save(dist: Dist, engine: Engine, shares: list[int], root: Path) -> Trained:
+    """Two steps, then a checkpoint, then a third step while it is written."""
+    net = place(lambda: RewardModel(ARCH, VOCABULARY), engine, dist)
+    fill_model(net.module, weights().items(), "test")
     optimizer = adamw(net.module, OPTIONS)
+    saver = Saver(root, keep=(5, 1), dist=dist)
+    steps(net, optimizer, (range(2), shares))
+    saver.submit(Snapshot(
+        step=2, tokens=2, model=dict(net.module.state_dict()), optimizer=state_tensors(optimizer, net.module),
+        rng=dist.gather_rng(), state={}, config={}, tokenizer_json="{}", world_size=dist.world_size,
+    ))  # fmt: skip
+    trained = steps(net, optimizer, (range(2, 3), shares))
+    saver.close()
+    dist.barrier()
+    return trained
+
+
+def go_on(dist: Dist, engine: Engine, shares: list[int], root: Path) -> Trained:
+    """The third step, from the newest checkpoint."""
+    loaded = load_agreed(root, dist)
+    assert loaded is not None and loaded.info.step == 2
+    net = place(lambda: RewardModel(ARCH, VOCABULARY), engine, dist)
+    load_weights(net.module, loaded)
+    optimizer = adamw(net.module, OPTIONS)
+    load_state(optimizer, net.module, loaded.optimizer)
+    return steps(net, optimizer, (range(2, 3), shares))
+
+
+def steps(net: Net, optimizer: AdamW, what: tuple[range, list[int]], most_tokens: int = 10_000) -> Trained:
+    """Steps with these numbers, shared like this."""
+    numbers, shares = what
+    dist = net.dist
     losses, norms = [], []
     total, first = sum(shares), sum(shares[: dist.rank])
-    for step in range(3):
+    for step in numbers:
         own = groups(step, total)[first : first + shares[dist.rank]]
         norm = math.inf
         while not math.isfinite(norm):  # with fp16 until the loss scale is small enough

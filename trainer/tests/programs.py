@@ -24,7 +24,7 @@ def start_server() -> None:
     """Start the process that ranks are forked from, with torch imported under reproducible settings."""
     before = {name: os.environ.get(name) for name in REPRODUCIBLE}
     os.environ.update(REPRODUCIBLE)
-    SERVER.set_forkserver_preload(["polar.pretrain", "polar.finetune", "programs"])
+    SERVER.set_forkserver_preload(["polar.pretrain", "polar.finetune", "programs", "torch.distributed.fsdp"])
     forkserver.ensure_running()
     for name, value in before.items():
         if value is None:

@@ -1,9 +1,11 @@
 """However a model is split over ranks, the numbers are those of one process."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gangs import run_gang
-from parallel_program import Trained, several, train
+from parallel_program import Trained, go_on, save, several, train
 from programs import start_server
 
 from polar.config_runtime import Engine
@@ -60,3 +62,24 @@ def test_half_precision_stays_close_to_fp32(alone: Trained, precision: str) -> N
             assert one.losses == pytest.approx(alone.losses, abs=0.2)
             assert one.norms[0] == pytest.approx(alone.norms[0], rel=0.05)
             assert all(weight.dtype == np.float32 for weight in one.weights.values())
+
+
+def test_a_sharded_run_goes_on_to_the_same_bits_and_with_other_ranks_or_without_shards_like_one_process(
+    alone: Trained, tmp_path: Path
+) -> None:
+    unbroken = run_gang(save, 2, SPLIT, SHARES[2], tmp_path)[0]
+    files = {path.name for path in (tmp_path / "step-00000002").iterdir()}
+    parts = {f"{kind}-0000{rank}-of-00002.safetensors" for kind in ("model", "optimizer") for rank in (0, 1)}
+    assert files == parts | {"rng.safetensors", "state.json", "config.json", "tokenizer.json", "manifest.json"}
+    again = run_gang(go_on, 2, SPLIT, SHARES[2], tmp_path)[0]
+    assert again.losses == unbroken.losses and again.norms == unbroken.norms
+    assert all(np.array_equal(again.weights[name], weight) for name, weight in unbroken.weights.items())
+    wanted = Trained(alone.losses[2:], alone.norms[2:], alone.weights, sharded=False)
+    for one in (run_gang(go_on, 3, SPLIT, SHARES[3], tmp_path)[2], go_on(Dist(), PLAIN, [7], tmp_path)):
+        same(one, wanted, 2e-6)
+
+
+def test_a_run_of_one_process_goes_on_as_a_sharded_one(alone: Trained, tmp_path: Path) -> None:
+    save(Dist(), PLAIN, [7], tmp_path)
+    wanted = Trained(alone.losses[2:], alone.norms[2:], alone.weights, sharded=True)
+    same(run_gang(go_on, 2, SPLIT, SHARES[2], tmp_path)[1], wanted, 2e-6)
