@@ -1,0 +1,62 @@
+"""Cooldowns branched from a trunk, as real processes."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from programs import complete, points, start_server, tensor_hashes
+from run_documents import pretrain_document, trajectory_rows, write_json, write_jsonl
+
+STEPS, BRANCH = 10, 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> None:
+    start_server()
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_jsonl(tmp_path_factory.mktemp("data") / "rows.jsonl", trajectory_rows())
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory: pytest.TempPathFactory, rows: Path) -> Path:
+    directory = tmp_path_factory.mktemp("trunk")
+    document = pretrain_document(directory / "out", rows, budget__steps=STEPS, optimizer__schedule="constant")
+    return complete(write_json(directory / "run.json", document))
+
+
+def branch_in(directory: Path, rows: Path, trunk: Path, **changes: Any) -> Path:
+    """Config of a run that continues the trunk; dimensions and tokenizer come with the checkpoint."""
+    changes = {"model": {"dropout": "0.1"}, "resumeFrom": {"path": str(trunk / f"step-{BRANCH:08d}")}} | changes
+    return write_json(directory / "run.json", pretrain_document(directory / "out", rows, **changes))
+
+
+def state_of(directory: Path, step: int) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / f"step-{step:08d}" / "state.json").read_text())
+    return found
+
+
+def test_a_branch_with_the_settings_of_its_trunk_becomes_the_trunk_bit_for_bit(
+    tmp_path: Path, rows: Path, trunk: Path
+) -> None:
+    config = branch_in(tmp_path, rows, trunk, budget__steps=STEPS, optimizer__schedule="constant")
+    branch = complete(config)
+    assert tensor_hashes(branch, STEPS) == tensor_hashes(trunk, STEPS)
+    assert points(branch) == points(trunk)[BRANCH:]
+
+
+def test_a_cooldown_continues_after_a_loss_of_its_last_steps_as_if_it_had_not_been_lost(
+    tmp_path: Path, rows: Path, trunk: Path
+) -> None:
+    options = {"optimizer__schedule": "wsd", "optimizer__minLearningRatePercent": 0, "budget__steps": 12}
+    config = branch_in(tmp_path, rows, trunk, **options)
+    branch = complete(config)
+    cooled = tensor_hashes(branch, 12)
+    assert state_of(branch, 12)["branchedAt"] == BRANCH
+    assert cooled != tensor_hashes(trunk, STEPS)
+    shutil.rmtree(branch / "step-00000012")
+    assert tensor_hashes(complete(config), 12) == cooled
