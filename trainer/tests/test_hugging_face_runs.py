@@ -47,7 +47,8 @@ def test_a_language_model_becomes_a_reward_model_that_is_exported(tmp_path: Path
     tensors["output.weight"] = tensors.pop("v_head.weight").expand(320, -1)
     config = internlm2_config(architectures=["InternLM2ForCausalLM"])
     folder = write_folder(tmp_path / "folder", config, tensors, 2, "bin")
-    out = complete(config_in(tmp_path / "run", triplets, folder, export={"formats": ["huggingface", "onnx"]}))
+    changes = {"gang__workers": 2, "export": {"formats": ["huggingface", "onnx"]}}
+    out = complete(config_in(tmp_path / "run", triplets, folder, **changes), ranks=2)
     best = json.loads((out / "export" / "onnx" / "polar.json").read_text())["manifestSha256"]
     assert best == json.loads((out / "export" / "huggingface" / "polar.json").read_text())["manifestSha256"]
     (checkpoint,) = [path for path in out.glob("step-*") if read_manifest(path).sha256 == best]

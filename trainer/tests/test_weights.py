@@ -1,5 +1,6 @@
 import json
 import pickle
+import random
 import re
 import shutil
 from pathlib import Path
@@ -168,6 +169,26 @@ def test_a_truncated_shard_is_named(tmp_path: Path, suffix: str) -> None:
         shard.write_bytes(whole[:kept])
         with pytest.raises(CheckpointError, match=re.escape(shard.name)):
             open_weights(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_a_flipped_bit_is_refused_or_changes_a_value_but_never_anything_else(tmp_path: Path, suffix: str) -> None:
+    write_folder(tmp_path, internlm2_config(), internlm2_tensors(OWN), suffix=suffix)
+    (file,) = tmp_path.glob(f"*model.{suffix}")
+    whole = file.read_bytes()
+    draw = random.Random(0)
+    refused = 0
+    for _ in range(50):
+        flipped = bytearray(whole)
+        flipped[draw.choice([draw.randrange(2000), -1 - draw.randrange(2000)])] ^= 1 << draw.randrange(8)
+        file.write_bytes(flipped)
+        try:
+            shapes = {name: tensor.shape for name, tensor in open_weights(tmp_path).tensors()}
+            assert shapes == {name: tensor.shape for name, tensor in OWN.items()}
+        except CheckpointError:
+            refused += 1
+    assert refused > 10
 
 
 @pytest.mark.parametrize(
