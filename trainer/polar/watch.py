@@ -106,7 +106,7 @@ class Watch:
             if not leave_beat(record):  # nobody else would print the stacks
                 faulthandler.dump_traceback_later(1.1 * record.limit, exit=False)
             failure = self._judged(record)
-            if failure:
+            if failure and not self._closed:
                 faulthandler.cancel_dump_traceback_later()
                 dump_stacks(failure.message)
                 if self._peers and failure.rank == record.rank:
@@ -176,7 +176,7 @@ def dump_stacks(message: str) -> None:
     faulthandler.dump_traceback(all_threads=True)
     path = result_file(int(os.environ.get("RANK", "0")), "stacks")
     if path:
-        with path.open("w", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), path.open("w", encoding="utf-8") as file:
             faulthandler.dump_traceback(file=file, all_threads=True)
 
 
