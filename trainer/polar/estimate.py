@@ -20,10 +20,10 @@ import torch
 from polar.config import RunConfig, load
 from polar.errors import ConfigError, PolarError
 from polar.flops import Flops, step_flops
-from polar.footprint import human
+from polar.footprint import human, short_count
 from polar.memory_limit import device_memory
 from polar.peak import peak_flops
-from polar.plan import Hardware, ModelDimensions, Plan, arithmetic, make_plan
+from polar.plan import Hardware, Load, ModelDimensions, Plan, arithmetic, make_plan
 from polar.weights import open_weights
 
 PAPER_VOCABULARY = 92_544
@@ -64,7 +64,7 @@ class Estimate:
         placed = "sharded" if setting.sharded else "a whole copy each"
         flops = self.total(self.per_group.useful)
         return (
-            f"estimate: {self.model.parameters() / 1e6:.1f}M parameters, {placed}; {arithmetic(plan)} "
+            f"estimate: {short_count(self.model.parameters())} parameters, {placed}; {arithmetic(plan)} "
             f"of {human(plan.hardware.memory)}; {_exponent(flops)} useful FLOPs, sharing prefixes saves "
             f"{100 * (1 - 1 / self.per_group.shared_limit):.0f} %; a checkpoint takes {human(plan.checkpoint_bytes)}"
         )
@@ -99,7 +99,8 @@ def estimate(config: RunConfig, model: ModelDimensions, hardware: Hardware, leng
     """The estimate of a run. ConfigError with the arithmetic when it cannot fit."""
     data = config.data
     longest = data.max_length + (lengths.candidates - 1) * data.max_response_length
-    plan = make_plan(config.engine, model, hardware, longest)
+    share = math.ceil(config.optimizer.batch_triplets / hardware.world_size) * longest
+    plan = make_plan(config.engine, model, hardware, Load(longest_group=longest, share=share))
     steps = None if config.budget.epochs else config.total_steps(0, lengths.corpus)
     batch = config.optimizer.batch_triplets
     return Estimate(model=model, plan=plan, steps=steps, batch=batch, per_group=lengths.flops(model))
@@ -133,7 +134,7 @@ def as_document(found: Estimate, device_name: str) -> dict[str, Any]:
 def _table(document: dict[str, Any]) -> str:
     memory, flops = document["memoryBytes"], document["flops"]
     rows = [
-        ("parameters", f"{document['parameters'] / 1e6:.1f}M with a vocabulary of {document['vocabSize']}"),
+        ("parameters", f"{short_count(document['parameters'])} with a vocabulary of {document['vocabSize']}"),
         ("processes", f"{document['processes']}, sharding {document['sharding']}"),
         ("micro-batch", f"{document['microBatchTokens']} tokens"),
         *((f"  {name}", human(size)) for name, size in memory.items() if name not in ("device", "limit", "saving")),

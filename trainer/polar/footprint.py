@@ -126,3 +126,9 @@ def human(size: float) -> str:
     units = ("B", "KiB", "MiB", "GiB", "TiB")
     scale = next((i for i, _ in enumerate(pairwise(units)) if size < 1024 ** (i + 1)), len(units) - 1)
     return f"{size / 1024**scale:.{0 if scale == 0 else 1}f} {units[scale]}"
+
+
+def short_count(number: float) -> str:
+    """A count for people: 1500000 is "1.5M"."""
+    scale, letter = next(((s, unit) for s, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")) if number >= s), (1.0, ""))
+    return f"{number / scale:.4g}{letter}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from polar.config import Architecture
 from polar.config_runtime import Engine
 from polar.errors import ConfigError
-from polar.footprint import FP32, Footprint, Setting, footprint, human, parameters
+from polar.footprint import FP32, Footprint, Setting, footprint, human, parameters, short_count
 from polar.step import MICRO_BATCH_TOKENS
 
 MOMENTS_AND_WEIGHTS = 3  # fp32 copies of each parameter in a checkpoint
@@ -34,6 +34,14 @@ class Hardware:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Upper bounds in tokens: of one group, and of all groups of a process in a step."""
+
+    longest_group: int
+    share: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """How a model is placed, and what that takes of each device."""
 
@@ -52,14 +60,14 @@ class Plan:
         return replace(engine, sharding="full" if self.setting.sharded else "none")
 
 
-def make_plan(engine: Engine, model: ModelDimensions, hardware: Hardware, longest_group: int) -> Plan:
+def make_plan(engine: Engine, model: ModelDimensions, hardware: Hardware, load: Load) -> Plan:
     """The first way to train that fits: whole copies before shards, large micro-batches before small ones.
 
-    `longest_group` is the largest number of tokens a group can take; micro-batches are never smaller. Raises
-    ConfigError with the arithmetic of the smallest way when none fits.
+    Micro-batches are never smaller than the longest group. Raises ConfigError with the arithmetic of the smallest way
+    when none fits.
     """
     smallest = None
-    for setting in _settings(engine, hardware, longest_group):
+    for setting in _settings(engine, hardware, load):
         smallest = Plan(
             setting=setting,
             footprint=footprint(model.arch, model.vocab_size, setting),
@@ -69,7 +77,7 @@ def make_plan(engine: Engine, model: ModelDimensions, hardware: Hardware, longes
         if smallest.needed <= hardware.memory:
             return smallest
     assert smallest is not None
-    raise ConfigError(_refusal(model, smallest, longest_group, engine))
+    raise ConfigError(_refusal(model, smallest, load, engine))
 
 
 def arithmetic(plan: Plan) -> str:
@@ -85,10 +93,10 @@ def arithmetic(plan: Plan) -> str:
     return " + ".join(f"{name} {human(size)}" for name, size in parts.items() if size) + f" = {human(plan.needed)}"
 
 
-def _settings(engine: Engine, hardware: Hardware, longest_group: int) -> Iterator[Setting]:
+def _settings(engine: Engine, hardware: Hardware, load: Load) -> Iterator[Setting]:
     sharded = {"none": [False], "full": [True], "auto": [False, True]}[engine.sharding]
     for split in sharded if hardware.world_size > 1 else [False]:
-        for tokens in _micro_batches(MICRO_BATCH_TOKENS[hardware.device], longest_group):
+        for tokens in _micro_batches(min(MICRO_BATCH_TOKENS[hardware.device], load.share), load.longest_group):
             yield Setting(
                 device=hardware.device,
                 world_size=hardware.world_size,
@@ -112,7 +120,7 @@ def compute_bytes(engine: Engine, device: str) -> int:
     return FP32 if wide else 2
 
 
-def _refusal(model: ModelDimensions, plan: Plan, longest_group: int, engine: Engine) -> str:
+def _refusal(model: ModelDimensions, plan: Plan, load: Load, engine: Engine) -> str:
     setting = plan.setting
     advice = [
         [] if engine.activation_checkpointing else ["engine.activationCheckpointing true"],
@@ -122,7 +130,7 @@ def _refusal(model: ModelDimensions, plan: Plan, longest_group: int, engine: Eng
     ]
     split = f"a share of {setting.world_size}" if setting.sharded else "a whole copy"
     return (
-        f"model: {model.parameters() / 1e6:.1f}M parameters do not fit: a process with {split} has "
-        f"{human(plan.hardware.memory)} and needs {arithmetic(plan)}; the longest group has {longest_group} tokens. "
-        f"Try {', '.join(part for parts in advice for part in parts)}"
+        f"model: {short_count(model.parameters())} parameters do not fit: a process with {split} has "
+        f"{human(plan.hardware.memory)} and needs {arithmetic(plan)}; "
+        f"the longest group has {load.longest_group} tokens. Try {', '.join(part for parts in advice for part in parts)}"
     )

@@ -1,5 +1,6 @@
 """The last look before training: does the run fit the devices it has, with the data it has?"""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from polar.estimate import Estimate
 from polar.flops import Flops, step_flops
 from polar.memory_limit import device_memory
 from polar.packing import pack
-from polar.plan import Hardware, ModelDimensions, make_plan
+from polar.plan import Hardware, Load, ModelDimensions, make_plan
 from polar.task import Task
 
 SAMPLE = 128  # groups whose lengths stand for all
@@ -25,7 +26,9 @@ def preflight(config: RunConfig, task: Task, model: ModelDimensions, dist: Dist)
     memory = -dist.max([-device_memory(dist.device, config.gang.processes_per_worker)])[0]
     hardware = Hardware(device=dist.device.type, world_size=dist.world_size, memory=memory)
     candidates = task.train.groups(0, 1).candidates.shape[1]
-    plan = make_plan(config.engine, model, hardware, longest_group(task.corpus, candidates))
+    longest = longest_group(task.corpus, candidates)
+    share = math.ceil(config.optimizer.batch_triplets / dist.world_size) * longest
+    plan = make_plan(config.engine, model, hardware, Load(longest_group=longest, share=share))
     found = Estimate(
         model=model,
         plan=plan,

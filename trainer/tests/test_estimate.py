@@ -13,11 +13,11 @@ from polar import config, estimate
 from polar.config import Architecture
 from polar.config_runtime import Engine
 from polar.errors import ConfigError
-from polar.footprint import Setting, activation_bytes, footprint, human, parameters
+from polar.footprint import Setting, activation_bytes, footprint, human, parameters, short_count
 from polar.memory_limit import host_memory
 from polar.model import RewardModel, build
 from polar.packing import Packed, pack
-from polar.plan import Hardware, ModelDimensions, arithmetic, make_plan
+from polar.plan import Hardware, Load, ModelDimensions, arithmetic, make_plan
 
 SMALL = Architecture(
     hidden_size=64, num_layers=6, num_heads=4, num_key_value_heads=2, intermediate_size=176, rope_theta=10_000
@@ -31,6 +31,10 @@ GIB = 1 << 30
 
 def hardware(world_size: int, gib: float, device: str = "cuda") -> Hardware:
     return Hardware(device=device, world_size=world_size, memory=int(gib * GIB))
+
+
+def load(longest: int) -> Load:
+    return Load(longest_group=longest, share=1000 * longest)
 
 
 def stream(tokens: int) -> Packed:
@@ -88,26 +92,34 @@ def test_sharding_divides_the_state_but_not_the_activations() -> None:
 def test_auto_keeps_whole_copies_while_they_fit_and_shards_when_they_do_not() -> None:
     small = ModelDimensions(arch=SMALL, vocab_size=1000)
     engine = Engine(activation_checkpointing=True)
-    assert not make_plan(engine, small, hardware(8, 80), 20_480).setting.sharded
-    assert make_plan(engine, PAPER, hardware(8, 80), 20_480).setting.sharded
-    decided = make_plan(engine, PAPER, hardware(8, 80), 20_480).engine(engine)
+    assert not make_plan(engine, small, hardware(8, 80), load(20_480)).setting.sharded
+    assert make_plan(engine, PAPER, hardware(8, 80), load(20_480)).setting.sharded
+    decided = make_plan(engine, PAPER, hardware(8, 80), load(20_480)).engine(engine)
     assert (decided.sharding, decided.activation_checkpointing) == ("full", True)
 
 
 def test_micro_batches_shrink_until_they_fit_but_never_below_the_longest_group() -> None:
     engine = Engine(sharding="full")
-    sizes = [make_plan(engine, PAPER, hardware(64, gib), 4_000).setting.micro_batch_tokens for gib in (900, 250, 50)]
+    sizes = [
+        make_plan(engine, PAPER, hardware(64, gib), load(4_000)).setting.micro_batch_tokens for gib in (900, 250, 50)
+    ]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] == 65_536
     assert sizes[-1] >= 4_000
 
 
+def test_no_more_activations_are_counted_than_a_step_has_tokens() -> None:
+    small = ModelDimensions(arch=SMALL, vocab_size=1000)
+    plan = make_plan(Engine(), small, hardware(1, 8, "cpu"), Load(longest_group=100, share=300))
+    assert plan.setting.micro_batch_tokens == 300
+
+
 def test_what_cannot_fit_is_refused_with_the_arithmetic_and_what_to_try() -> None:
     with pytest.raises(ConfigError) as caught:
-        make_plan(Engine(), PAPER, hardware(1, 79), 20_480)
+        make_plan(Engine(), PAPER, hardware(1, 79), load(20_480))
     message = str(caught.value)
     parts = [
-        "7358.7M parameters do not fit: a process with a whole copy has 79.0 GiB",
+        "7.359B parameters do not fit: a process with a whole copy has 79.0 GiB",
         "weights 27.4 GiB",
         "optimizer 54.8 GiB",
         "activations of 20480 tokens",
@@ -119,7 +131,7 @@ def test_what_cannot_fit_is_refused_with_the_arithmetic_and_what_to_try() -> Non
 
 def test_on_a_cpu_the_copy_that_is_saved_needs_the_same_memory() -> None:
     small = ModelDimensions(arch=SMALL, vocab_size=1000)
-    plan = make_plan(Engine(), small, hardware(1, 8, "cpu"), 100)
+    plan = make_plan(Engine(), small, hardware(1, 8, "cpu"), load(100))
     assert "copy being saved" in arithmetic(plan)
     assert plan.setting.compute_bytes == 4
     assert plan.needed < 2 * GIB
@@ -154,7 +166,7 @@ def test_the_command_refuses_with_the_exit_code_of_a_bad_config(
 ) -> None:
     path = document(tmp_path)
     assert estimate.main(["--config", path, "--device", "cpu", "--memory-gib", "0.1"]) == 10
-    assert capsys.readouterr().err.startswith("ConfigInvalid: model: 0.0M parameters do not fit")
+    assert capsys.readouterr().err.startswith("ConfigInvalid: model: 31.42K parameters do not fit")
 
 
 def test_mean_lengths_replace_the_limits(tmp_path: Path) -> None:
@@ -168,6 +180,7 @@ def test_mean_lengths_replace_the_limits(tmp_path: Path) -> None:
 
 def test_bytes_are_shown_for_people() -> None:
     assert [human(size) for size in (12, 1536, 3 * GIB)] == ["12 B", "1.5 KiB", "3.0 GiB"]
+    assert [short_count(number) for number in (12, 1500, 33.1e6, 7.36e9)] == ["12", "1.5K", "33.1M", "7.36B"]
 
 
 def test_the_dimensions_of_weights_are_read_when_the_config_has_none(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_flops_are_those_of_the_groups_in_the_data(tmp_path: Path) -> None:
         step_flops(ARCH, layout.prefix, layout.branch).useful
     )
     assert found.steps == 20
-    assert found.line().startswith("estimate: 0.0M parameters, a whole copy each; weights ")
+    assert " parameters, a whole copy each; weights " in found.line()
     assert "useful FLOPs, sharing prefixes saves" in found.line()
 
 
