@@ -11,28 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from polar import distributed
-from polar.batches import make_corpus
 from polar.config import RunConfig, parse
 from polar.config_reader import read_text
-from polar.data import PartName, Reading, Rows, read_rows_of
-from polar.distributed import Dist
 from polar.errors import Interrupted
-from polar.evaluate import PairSet
 from polar.loop import Loop, stopping
 from polar.model import size_of
 from polar.optim import adamw
+from polar.pool import make_task, read_pool
 from polar.preflight import preflight
 from polar.progress import Progress, reporting
-from polar.row_check import TRAJECTORIES
-from polar.start import Start, dimensions, find_start, make_model
+from polar.start import dimensions, find_start, make_model
 from polar.state import Recorder
 from polar.step import Stepper
 from polar.store import DataStore
-from polar.task import Task
 from polar.threads import use_available_cores
-from polar.tokenizer import TextEncoder, read_tokenizer, tokenizer_from_checkpoint
-from polar.trajectory_pairs import Draw, TrajectoryPairs
-from polar.vocabulary import train_on_rows
+from polar.vocabulary import make_encoder
 from polar.warmstart import WarmStart
 from polar.watch import WATCH
 
@@ -87,55 +80,6 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         ).run(state, save_first=warm)
         store.remove_all()
     dist.close()
-
-
-def read_pool(config: RunConfig, store: DataStore, progress: Progress) -> Rows:
-    """The policy pool's rows, split, and a line about them."""
-    held_out = config.validation
-    assert config.data.pairing
-    reading = Reading(
-        path=config.data.path, kind=TRAJECTORIES, wrapper=config.data.wrapper, seed=config.seed,
-        percent=held_out.held_out_prompt_percent, policies=held_out.held_out_policies, pairing=config.data.pairing,
-    )  # fmt: skip
-    data = read_rows_of(reading, store)
-    progress.say(
-        f"{len(data)} trajectories of {len(data.policies)} policies on {len(data.prompts)} prompts, "
-        f"{data.skipped_empty} rows with an empty output and {data.skipped_repeated} repeated rows skipped"
-    )
-    return data
-
-
-def make_encoder(config: RunConfig, start: Start, data: Rows, dist: Dist) -> TextEncoder:
-    """The tokenizer: a checkpoint's, a given folder's, or one trained on the training rows (by rank 0, sent to all)."""
-    if start.weights:
-        return tokenizer_from_checkpoint(start.weights.tokenizer_json, start.weights.where)
-    source = config.model.tokenizer
-    assert source is not None
-    if source.path:
-        return read_tokenizer(Path(source.path))
-    assert source.vocab_size is not None
-    text = train_on_rows(data, source.vocab_size).to_json() if dist.is_main else ""
-    return tokenizer_from_checkpoint(dist.broadcast(text), "the trained tokenizer")
-
-
-def make_task(config: RunConfig, data: Rows, encoder: TextEncoder, store: DataStore) -> Task:
-    """Training groups on training prompts and policies; validation pairs on held-out prompts."""
-    options, validation = config.data, config.validation
-    corpus = make_corpus(data, encoder, options.limits(), store, reference=options.reference == "include")
-
-    def pairs(part: PartName, name: str, negatives: int = 1) -> TrajectoryPairs:
-        assert options.pairing
-        draw = Draw(pairing=options.pairing, negatives=negatives, seed=config.seed)
-        return TrajectoryPairs(data, part, draw, f"{options.path}: {name}")
-
-    seen = pairs("seen", "validation on seen policies")
-    unseen = pairs("unseen", "validation on held-out policies") if validation.held_out_policies else None
-    return Task(
-        corpus=corpus,
-        train=pairs("training", "training", options.negatives_per_positive or 1),
-        seen=PairSet(corpus, seen, validation.pairs),
-        unseen=PairSet(corpus, unseen, validation.pairs) if unseen else None,
-    )
 
 
 def warm_start(config: RunConfig, warm: WarmStart, progress: Progress, stop: Callable[[], bool]) -> None:

@@ -1,11 +1,28 @@
-"""A vocabulary of the run's own, trained on a sample of its training rows."""
+"""The tokenizer that pre-training starts with, which may be one trained on a sample of its training rows."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+from polar.config import RunConfig
 from polar.data import Rows
-from polar.tokenizer import TextEncoder, train_tokenizer
+from polar.distributed import Dist
+from polar.start import Start
+from polar.tokenizer import TextEncoder, read_tokenizer, tokenizer_from_checkpoint, train_tokenizer
 
 CHARACTERS = 10_000_000  # of prompts, and as many of outputs, about
+
+
+def make_encoder(config: RunConfig, start: Start, data: Rows, dist: Dist) -> TextEncoder:
+    """The tokenizer: a checkpoint's, a given folder's, or one trained on the training rows (by rank 0, sent to all)."""
+    if start.weights:
+        return tokenizer_from_checkpoint(start.weights.tokenizer_json, start.weights.where)
+    source = config.model.tokenizer
+    assert source is not None
+    if source.path:
+        return read_tokenizer(Path(source.path))
+    assert source.vocab_size is not None
+    text = train_on_rows(data, source.vocab_size).to_json() if dist.is_main else ""
+    return tokenizer_from_checkpoint(dist.broadcast(text), "the trained tokenizer")
 
 
 def train_on_rows(data: Rows, vocab_size: int) -> TextEncoder:
