@@ -123,14 +123,14 @@ def compute_bytes(engine: Engine, device: str) -> int:
 def _refusal(model: ModelDimensions, plan: Plan, load: Load, engine: Engine) -> str:
     setting = plan.setting
     advice = [
-        [] if engine.activation_checkpointing else ["engine.activationCheckpointing true"],
-        [] if setting.sharded or engine.sharding != "none" else ["engine.sharding full"],
-        ["more workers"] if engine.sharding != "none" else [],
-        ["a smaller data.maxLength or maxResponseLength", "a smaller model"],
+        "" if engine.activation_checkpointing else "engine.activationCheckpointing true",
+        "" if setting.sharded or engine.sharding != "none" else "engine.sharding full",
+        "more workers" if engine.sharding != "none" else "",
+        "a smaller data.maxLength or maxResponseLength, a smaller model",
     ]
     split = f"a share of {setting.world_size}" if setting.sharded else "a whole copy"
     return (
         f"model: {short_count(model.parameters())} parameters do not fit: a process with {split} has "
         f"{human(plan.hardware.memory)} and needs {arithmetic(plan)}; "
-        f"the longest group has {load.longest_group} tokens. Try {', '.join(part for parts in advice for part in parts)}"
+        f"the longest group has {load.longest_group} tokens. Try {', '.join(filter(None, advice))}"
     )
