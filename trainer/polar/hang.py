@@ -94,7 +94,7 @@ def place(record: Record) -> tuple[int, int, int]:
 
 def _odd(everyone: Sequence[Seen]) -> list[Seen]:
     """The ranks that do not run, else those that are the least far, else those that are in no collective."""
-    silent = [one for one in everyone if not one.alive]
+    silent = [one for one in everyone if not one.alive and one.record.phase != "end"]
     if silent:
         return silent
     least = min(place(one.record) for one in everyone)

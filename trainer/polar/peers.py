@@ -23,16 +23,17 @@ class Peers:
     """The newest records of the other ranks. They are only read while this rank is late."""
 
     def __init__(self, own: Record) -> None:
-        self._own, self._tick, self._parting = own, 1.0, False
+        self._own, self._tick = own, 1.0
         self._beats: dict[int, tuple[Record, float]] = {}
         self._failure: Failure | None = None
         self._answered = time.monotonic()
         self._closed = threading.Event()
-        threading.Thread(target=self._run, name="watch-peers", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="watch-peers", daemon=True)
+        self._thread.start()
 
-    def tell(self, own: Record, tick: float, parting: bool) -> None:
-        """Replace what the peers are told. When parting, the store is left alone."""
-        self._own, self._tick, self._parting = own, tick, parting
+    def tell(self, own: Record, tick: float) -> None:
+        """Replace what the peers are told. Phase "end" is told last: then the store may go."""
+        self._own, self._tick = own, tick
 
     def view(self) -> list[Seen]:
         """What is known of the other ranks; a beat that has not changed for some ticks is none. [] before any look."""
@@ -42,8 +43,8 @@ class Peers:
         return [Seen(record, now - since < silent) for record, since in dict(self._beats).values()]
 
     def reachable(self) -> bool:
-        """Whether the store has answered lately."""
-        return time.monotonic() - self._answered < max(3.0, SILENT_TICKS * self._tick)
+        """Whether the store has answered lately, or need not."""
+        return not self._thread.is_alive() or time.monotonic() - self._answered < max(3.0, SILENT_TICKS * self._tick)
 
     def failure(self) -> Failure | None:
         """What another rank has failed with, if that is known."""
@@ -66,14 +67,14 @@ class Peers:
     def _run(self) -> None:
         store: Any = None
         while not self._closed.wait(self._tick):
-            if self._parting:
-                store = None
-                continue
+            parting = self._own.phase == "end"
             try:
                 store = store or self._connect()
                 if store is not None:
                     self._exchange(store)
                     self._answered = time.monotonic()
+                if parting:
+                    return
             except Exception:
                 store = None
                 self._closed.wait(RETRY_SECONDS)  # a failed connection is a page of log

@@ -146,11 +146,11 @@ class Watch:
         return known or Failure(own.rank, HungError.exit_code, HungError.reason, message)
 
     def _gossip(self, own: Record) -> Peers | None:
-        """The peers, once the gang has met; the last mark says that it is about to part."""
+        """The peers, once the gang has met."""
         if self._peers is None and self._mark.number and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             self._peers = Peers(own)
         if self._peers:
-            self._peers.tell(own, self._tick(), parting=own.phase == "end")
+            self._peers.tell(own, self._tick())
         return self._peers
 
     def _tick(self) -> float:

@@ -95,6 +95,8 @@ def test_a_hang_names_the_rank_that_the_others_wait_for() -> None:
         "rank 3 did not finish step 119 for 130 s: in read (loader.py:7); ranks 0, 1, 2 wait in all_reduce")
     stopped = Seen(record(3, quiet=0.1, where=""), False)
     assert told(record(0), [stopped], True).startswith("rank 3 did not finish step 120 for 130 s: stopped, or stuck in")
+    parted = Seen(record(3, phase="end", step=0), False)
+    assert told(record(0, where="read (loader.py:7)"), [parted], True).startswith("rank 0 did not finish step 120")
     busy = Seen(record(3, where="backward"), True)
     assert told(record(0), [busy], True) == "ranks 0, 3 did not finish step 120 for 130 s: in all_reduce"
 
