@@ -18,6 +18,7 @@ from polar.durable import Entry, replace_file
 from polar.errors import PolarError, StorageFullError
 
 POLL_SECONDS = 0.02
+LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 1800.0  # without a sign of life from any rank
 LAST_PATIENCE_SECONDS = 60.0  # when nothing but this save keeps the process
 
@@ -55,23 +56,38 @@ def collect(directory: Path, team: Team) -> dict[str, Entry]:
     """
     found: dict[str, Entry] = {}
     missing = set(range(1, team.ranks))
-    seen, since = _written(directory), time.monotonic()
+    patience = Patience(directory, team)
     while missing:
-        for rank in sorted(missing):
-            path = directory / _name(rank)
-            if path.exists():
-                found.update(_read(path, rank))
-                path.unlink()
-                missing.discard(rank)
-        now = _written(directory)
-        if now != seen:
-            seen, since = now, time.monotonic()
-        patience = LAST_PATIENCE_SECONDS if team.ending.is_set() else PATIENCE_SECONDS
-        if missing and time.monotonic() - since > patience:
-            raise PolarError(f"{directory}: no sign of rank {min(missing)} saving its part for {patience:.0f} s")
-        if missing:
-            time.sleep(POLL_SECONDS)
+        there = [rank for rank in sorted(missing) if (directory / _name(rank)).exists()]
+        for rank in there:
+            found.update(_read(directory / _name(rank), rank))
+            (directory / _name(rank)).unlink()
+        missing.difference_update(there)
+        if missing and not there:
+            patience.wait(min(missing))
     return found
+
+
+class Patience:
+    """Waits for other ranks as long as they write something."""
+
+    def __init__(self, directory: Path, team: Team) -> None:
+        self._directory, self._team = directory, team
+        self._looked = self._moved = time.monotonic()
+        self._seen = (0, 0)
+
+    def wait(self, rank: int) -> None:
+        """Sleeps a little. PolarError when nothing has been written for too long, which is laid to `rank`."""
+        time.sleep(POLL_SECONDS)
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        written, self._looked = _written(self._directory), now
+        if written != self._seen:
+            self._seen, self._moved = written, now
+        limit = LAST_PATIENCE_SECONDS if self._team.ending.is_set() else PATIENCE_SECONDS
+        if now - self._moved > limit:
+            raise PolarError(f"{self._directory}: no sign of rank {rank} saving its part for {limit:.0f} s")
 
 
 def _name(rank: int) -> str:
