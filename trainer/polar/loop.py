@@ -14,7 +14,7 @@ from polar.progress import Progress
 from polar.replicas import check_replicas
 from polar.report import Reporter
 from polar.saver import Saver
-from polar.schedule import learning_rate
+from polar.schedule import check_branch, learning_rate
 from polar.state import Recorder, TrainState
 from polar.step import BadGroups, Stepper, StepResult
 from polar.stragglers import Stragglers
@@ -39,10 +39,11 @@ class Loop:
         """Train from `state` to the last step, or until all ranks agree to stop.
 
         `save_first` saves before the first step (the result of a warm start). Every other checkpoint but one made by a
-        stop has a validation loss. Raises Interrupted after saving, NonFiniteLossError, ReplicasDifferError, and what
-        saving raises.
+        stop has a validation loss. Raises Interrupted after saving, NonFiniteLossError, ReplicasDifferError, what
+        saving raises, and ConfigError when the run that is continued is already longer than this one.
         """
         config, dist = self.config, self.dist
+        check_branch(state.branched_at, self.total_steps)
         saver = self._saver()
         loader = Loader(self._batch, config.optimizer.batch_triplets, state.cursor)
         stragglers = Stragglers(config.gang.processes_per_worker)

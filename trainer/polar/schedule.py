@@ -8,6 +8,7 @@ cooldown from each of several of its checkpoints give the losses of as many whol
 import math
 
 from polar.config import Optimizer
+from polar.errors import ConfigError
 
 
 def learning_rate(options: Optimizer, step: int, total_steps: int, branched_at: int = 0) -> float:
@@ -34,3 +35,12 @@ def learning_rate(options: Optimizer, step: int, total_steps: int, branched_at: 
 def cooldown_start(options: Optimizer, total_steps: int) -> int:
     """First step (0-based) of the cooldown of the schedule wsd."""
     return total_steps - math.floor(total_steps * options.cooldown_percent / 100)
+
+
+def check_branch(branched_at: int, total_steps: int) -> None:
+    """ConfigError unless steps are left after the step at which another run is continued."""
+    if branched_at and branched_at >= total_steps:
+        raise ConfigError(
+            f"budget: expected more than the {branched_at} steps that resumeFrom has done already, got {total_steps}: "
+            "it counts from the beginning of that run"
+        )

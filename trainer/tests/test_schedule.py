@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from polar.config import Optimizer
-from polar.schedule import learning_rate
+from polar.errors import ConfigError
+from polar.schedule import check_branch, learning_rate
 
 OPTIONS = Optimizer(
     learning_rate=0.1, batch_triplets=1, schedule="cosine", warmup_percent=10, min_learning_rate_percent=20,
@@ -66,3 +67,10 @@ def test_a_cooldown_starts_at_the_peak_when_the_branch_is_late() -> None:
 
 def test_a_branch_of_a_short_trunk_does_not_warm_up_again() -> None:
     assert learning_rate(WSD, 2, 40, branched_at=2) == 0.1
+
+
+def test_a_branch_without_steps_of_its_own_is_refused() -> None:
+    check_branch(0, 0)
+    check_branch(39, 40)
+    with pytest.raises(ConfigError, match="budget: expected more than the 40 steps that resumeFrom has done"):
+        check_branch(40, 40)
