@@ -199,6 +199,24 @@ test('starts a fine-tune from the best checkpoint once its pre-train is complete
   assert.deepEqual((await world.run('demo')).status?.checkpoints?.best, best, 'the operator leaves what ingest owns alone');
 });
 
+test('starts a cooldown from the step it names once its trunk is complete, and says which steps there are', async () => {
+  world.script = () => ({ code: 0 });
+  await world.claims();
+  await world.pretrain('late', { model: {}, resumeFrom: { pretrainRef: { name: 'trunk' }, step: 100 } });
+  await world.pretrain('cooldown', { model: {}, resumeFrom: { pretrainRef: { name: 'trunk' }, step: 400 } });
+  assert.match((await world.until('cooldown', 'Accepted', 'False', { reason: 'PretrainNotFound' })).message, /spec\.resumeFrom\.pretrainRef\.name: no PolarPretrain "trunk"/);
+  await world.pretrain('trunk');
+  await world.until('trunk', 'Complete', 'True');
+  const at = (step: number): object => ({ step, uri: `pvc://runs/trunk/step-00000${step}`, manifestSha256: 'a'.repeat(64) });
+  await world.reportCheckpoints('trunk', { latest: at(500), history: [at(500), at(400)] });
+  await world.until('cooldown', 'Complete', 'True');
+  const configMap = await get<ConfigMap>(admin, CONFIG_MAPS, { namespace: world.namespace, name: 'cooldown-pretrain-1' });
+  const { model, resumeFrom } = runConfig.parse(JSON.parse(configMap?.data?.['run.json'] ?? ''));
+  assert.deepEqual([resumeFrom, model], [{ path: '/mnt/polar/resume/trunk/step-00000400', manifestSha256: 'a'.repeat(64) }, { dropout: '0' }]);
+  assert.deepEqual((await world.run('cooldown')).status?.startedFrom, at(400));
+  assert.match((await world.until('late', 'Accepted', 'False', { reason: 'CheckpointNotFound' })).message, /no checkpoint at step 100, only at 500, 400/);
+});
+
 test('starts no fine-tune while the last checkpoint of its pre-train is on its way to the status', async () => {
   world.script = () => ({ code: 0, said: { latest: { step: 500 } } });
   await world.claims();
