@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polar.cells import CELL, OTHER_ROW, OTHERS, REFERENCE_CELL, REFERENCE_ROW, ROW, Pairing
+from polar.cells import CELL, OTHER_ROW, OTHERS, REFERENCE_CELL, REFERENCE_ROW, ROW, Marks, Pairing
 from polar.data import PartName, Rows
 from polar.errors import DataError
 from polar.pairs import Groups
@@ -46,9 +46,12 @@ class TrajectoryPairs:
         """Groups number start .. start + count - 1 of the stream."""
         number = np.arange(start, start + count, dtype=np.int64)
         reference = self._references[self._order.at(number)]
-        positive = self._positive(number, reference)
-        candidates = np.stack([self._with_negatives(int(n), int(p)) for n, p in zip(number, positive, strict=True)])
+        candidates = np.full((count, 1 + self._draw.negatives), -1, dtype=np.int64)
         self._put_squares(number, reference, candidates)
+        plain = np.flatnonzero(candidates[:, 0] < 0)
+        positive = self._positive(number[plain], reference[plain])
+        for place, row in zip(plain.tolist(), positive.tolist(), strict=True):
+            candidates[place] = self._with_negatives(int(number[place]), row)
         return Groups(self._prompt[reference], reference, self._prompt[candidates[:, 0]], candidates)
 
     def _positive(self, counter: Index, reference: Index) -> Index:
@@ -66,24 +69,30 @@ class TrajectoryPairs:
         return np.append(positive, cells.any_row(self._draw.seed, number * 257 + np.arange(count), others, OTHER_ROW))
 
     def _put_squares(self, number: Index, reference: Index, candidates: Index) -> None:
-        """Replace, in place, the groups of every square whose prompt has enough policies."""
+        """Fill in, in place, the groups of every square whose prompt has enough policies."""
         side = self._draw.negatives + 1
-        for square in np.unique(number // side):
-            made = self._square(int(square) * side, side)
+        first = np.unique(number // side) * side
+        leader = self._references[self._order.at(first)]
+        own = self._cells.of_row[self._positive(first, leader)]
+        for square in zip(first.tolist(), leader.tolist(), own.tolist(), strict=True):
+            made = self._square(*square)
             if made is None:
                 continue
             references, square_candidates = made
-            for place in np.flatnonzero(number // side == square):
+            for place in range(max(0, square[0] - number[0]), min(len(number), square[0] + side - number[0])):
                 row = int(number[place] % side)
                 reference[place] = references[row]
                 candidates[place] = np.append(square_candidates[row], np.delete(square_candidates, row))
+                written[place] = True
+        return written
 
-    def _square(self, first: int, side: int) -> tuple[Index, Index] | None:
-        """References and candidates [side], one of each policy; None when the prompt has too few policies."""
-        cells, key = self._cells, self._draw.seed
-        leader = self._references[self._order.at(np.array([first]))]
-        own = cells.of_row[self._positive(np.array([first]), leader)][0]
-        block = cells.block(int(own))
+    def _square(self, first: int, leader: int, own: int) -> tuple[Index, Index] | None:
+        """References and candidates [side], one of each policy; None when the prompt has too few policies.
+
+        `leader` is the square's first reference, `own` the cell of its positive.
+        """
+        cells, key, side = self._cells, self._draw.seed, self._draw.negatives + 1
+        block = cells.block(own)
         block = block[cells.can_be_reference(block, self._draw.pairing) & (block != own)]
         if len(block) < side - 1:
             return None
@@ -91,10 +100,10 @@ class TrajectoryPairs:
         counter = first * 257 + np.arange(side)
         if self._draw.pairing == "samePrompt":
             references = cells.any_row(key, counter, chosen, REFERENCE_ROW)
-            references[0] = leader[0]
+            references[0] = leader
             return references, cells.another_row(key, counter, references)
         references = cells.row_on_another_prompt(key, counter, chosen, (REFERENCE_CELL, REFERENCE_ROW))
-        references[0] = leader[0]
+        references[0] = leader
         return references, cells.any_row(key, counter, chosen, OTHER_ROW)
 
     def _shuffled(self, items: Index, number: int) -> Index:
