@@ -83,8 +83,6 @@ class TrajectoryPairs:
                 row = int(number[place] % side)
                 reference[place] = references[row]
                 candidates[place] = np.append(square_candidates[row], np.delete(square_candidates, row))
-                written[place] = True
-        return written
 
     def _square(self, first: int, leader: int, own: int) -> tuple[Index, Index] | None:
         """References and candidates [side], one of each policy; None when the prompt has too few policies.
