@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polar.cells import CELL, OTHER_ROW, OTHERS, REFERENCE_CELL, REFERENCE_ROW, ROW, Marks, Pairing
+from polar.cells import CELL, OTHER_ROW, OTHERS, REFERENCE_CELL, REFERENCE_ROW, ROW, Pairing
 from polar.data import PartName, Rows
 from polar.errors import DataError
 from polar.pairs import Groups
