@@ -161,6 +161,15 @@ def test_new_options_have_the_values_of_runs_that_were_written_without_them() ->
     assert got.resume_from is None
 
 
+def test_the_trainer_accepts_every_run_config_in_the_plans_of_the_operator() -> None:
+    plans = sorted((Path(config.__file__).parents[2] / "operator/src/run/testdata").glob("*-to-create.plan.yaml"))
+    assert len(plans) >= 6
+    for plan in plans:
+        document, _ = json.JSONDecoder().raw_decode(plan.read_text().split("run.json: |-")[1].lstrip())
+        jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+        assert config.parse(document, plan.name).run.attempt == document["run"]["attempt"]
+
+
 def test_limits_of_the_encoder_are_those_of_the_data_options() -> None:
     got = config.parse(document(data__responseCutSide="left", data__emptyResponse="omit")).data.limits()
     assert (got.max_length, got.max_response_length, got.cut_side, got.empty_response) == (64, 20, "left", "omit")
