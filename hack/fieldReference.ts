@@ -7,7 +7,7 @@ interface Row { readonly path: string; readonly type: string; readonly fallback:
 const text = (value: unknown, fallback: string): string => (typeof value === 'string' ? value : fallback);
 
 function typeOf(node: JsonSchema): string {
-  if (node['x-kubernetes-int-or-string'] === true) return 'quantity';
+  if (node['x-kubernetes-int-or-string'] === true) return node['pattern'] === undefined ? 'integer or string' : 'quantity';
   if (Array.isArray(node['enum'])) return (node['enum'] as string[]).map((value) => `\`${value}\``).join(' \\| ');
   const type = text(node['type'], 'object');
   if (type === 'array') return `list of ${typeOf(node['items'] as JsonSchema)}`;
