@@ -114,12 +114,14 @@ class Loop:
 
     def _saver(self) -> Saver:
         options = self.config.checkpoint
-        return Saver(
+        saver = Saver(
             Path(options.directory),
             keep=(options.keep_last, options.keep_best),
             dist=self.dist,
             before_commit=self.reporter.sync,
         )
+        saver.prepare(self.stepper.model)
+        return saver
 
     def _after(self, state: TrainState) -> None:
         if self.dist.is_main:

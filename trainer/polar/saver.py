@@ -9,11 +9,15 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from torch import nn
+
 from polar import checkpoint, retention
 from polar.checkpoint import Buffers, CheckpointInfo, Snapshot, StagedSnapshot
 from polar.distributed import Dist
-from polar.shard import is_sharded
+from polar.shard import is_sharded, part_of
 from polar.team import Team
+
+STEP_BYTES = 8  # AdamW's step count of a parameter
 
 
 class Saver:
@@ -36,6 +40,20 @@ class Saver:
         if dist.is_main:
             retention.clean(self._root)
         self._token: str = dist.broadcast(secrets.token_hex(4))
+
+    def prepare(self, model: nn.Module) -> None:
+        """Starts making room for snapshots of a model and its AdamW state, so that the first save is as short."""
+        parts = [part_of(parameter).tensor for parameter in model.parameters()]
+        if not self._dist.is_main and not any(map(is_sharded, model.parameters())):
+            return
+        size, pinned = sum(part.nbytes for part in parts), self._dist.device.type == "cuda"
+
+        def reserve() -> None:
+            self._buffers.model.reserve(size, pinned)
+            self._buffers.optimizer.reserve(2 * size + STEP_BYTES * len(parts), pinned)
+
+        self._thread = threading.Thread(target=reserve, name="checkpoint-memory")
+        self._thread.start()
 
     def submit(self, snapshot: Snapshot) -> None:
         """Starts saving a copy of `snapshot`; waits for the save before it. Raises what that one failed with."""

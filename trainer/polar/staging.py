@@ -50,10 +50,10 @@ class Buffer:
         self._memory = torch.empty(0, dtype=torch.uint8)
 
     def reserve(self, size: int, pinned: bool) -> None:
-        """Makes room for `size` bytes and touches them."""
+        """Makes room for `size` bytes and touches them, so that the system has given them."""
         if len(self._memory) < size:
             self._memory = torch.empty(0, dtype=torch.uint8)  # frees the old before the new is made
-            self._memory = torch.zeros(size, dtype=torch.uint8, pin_memory=pinned)
+            self._memory = torch.empty(size, dtype=torch.uint8, pin_memory=pinned).zero_()
 
     def stage(self, tensors: Mapping[str, Tensor], main: bool = True) -> Staged:
         """Copies this rank's parts of the tensors. Tensors that are not split belong to the main rank."""

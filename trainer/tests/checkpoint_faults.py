@@ -32,7 +32,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 def main() -> None:
     """Serves until stdin ends."""
     torch.set_num_threads(1)  # a forked child has none of the parent's threads
-    checkpoint.save(Path(sys.argv[1]) / "warm-up", a_snapshot(0))  # imports what the first save imports
+    warm_up(Path(sys.argv[1]))
     for line in sys.stdin:
         command, root, *rest = line.split()
         if command == "save":
@@ -44,6 +44,14 @@ def main() -> None:
             continue
         print(pid, flush=True)
         print(os.waitpid(pid, 0)[1], flush=True)
+
+
+def warm_up(directory: Path) -> None:
+    """Imports what the first save and the first split tensor import, which takes seconds, before anything is forked."""
+    checkpoint.save(directory / "warm-up", a_snapshot(0))
+    torch.distributed.init_process_group("gloo", init_method=f"file://{directory}/store", rank=0, world_size=1)
+    distribute_tensor(torch.zeros(1, 1), init_device_mesh("cpu", (1,)), [Shard(0)])
+    torch.distributed.destroy_process_group()
 
 
 def forked(work: Callable[..., int], *arguments: Any) -> int:

@@ -1,6 +1,7 @@
 """Checkpoints as their readers see them: complete or absent, verified before use, and never fewer than one good one."""
 
 import contextlib
+import dataclasses
 import json
 import pickle
 import re
@@ -273,3 +274,19 @@ def test_a_failed_save_surfaces_at_the_next_call_and_the_next_save_works(tmp_pat
     saver.submit(a_snapshot(200))
     saver.close()
     assert steps(tmp_path) == [100, 200]
+
+
+def test_host_memory_is_made_before_the_first_save_and_kept_between_saves(tmp_path: Path) -> None:
+    model = torch.nn.Linear(64, 64)
+    saver = Saver(tmp_path, keep=(3, 1), dist=Dist())
+    saver.prepare(model)
+    saver.wait()
+    memory = saver._buffers.model._memory.data_ptr()
+    weights = dict(model.state_dict())
+    moments = {f"{name}/{key}": weights[name] for name in weights for key in ("exp_avg", "exp_avg_sq")}
+    for step in (1, 2):
+        saver.submit(dataclasses.replace(a_snapshot(step), model=weights, optimizer=moments))
+        saver.wait()
+        assert saver._buffers.model._memory.data_ptr() == memory
+    assert torch.equal(load(tmp_path / "step-00000002").model["weight"], model.weight)
+    saver.close()

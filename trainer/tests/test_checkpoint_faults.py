@@ -190,6 +190,9 @@ def test_a_volume_that_is_full_for_one_rank_ends_the_save_of_all(breaker: Breake
             continue  # the error hit a call that a save can do without
         codes = [os.waitstatus_to_exitcode(one) for one in (status, other)]
         full = StorageFullError.exit_code
+        if codes == [full, 0]:  # its part was on stable storage already
+            assert newest(breaker.root) == 200
+            continue
         assert codes == [full, full], (name, nth)
         told = f"StorageFull: rank 1: saving part 2 of 2 of {breaker.root}/step-00000200: No space left on device"
         assert breaker.error("error-0").startswith(told)
