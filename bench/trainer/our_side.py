@@ -74,7 +74,7 @@ class Trainer:
         if not spec.get("share", True):
             step.micro_batches = partial(micro_batches, share=False)
         if spec.get("most_tokens"):
-            step.MICRO_BATCH_TOKENS[spec["device"]] = spec["most_tokens"]
+            self.stepper.most_tokens = spec["most_tokens"]
         self.computed_tokens = 0
         self.loss = 0.0
 
