@@ -99,11 +99,16 @@ def estimate(config: RunConfig, model: ModelDimensions, hardware: Hardware, leng
     """The estimate of a run. ConfigError with the arithmetic when it cannot fit."""
     data = config.data
     longest = data.max_length + (lengths.candidates - 1) * data.max_response_length
-    share = math.ceil(config.optimizer.batch_triplets / hardware.world_size) * longest
-    plan = make_plan(config.engine, model, hardware, Load(longest_group=longest, share=share))
+    plan = make_plan(config.engine, model, hardware, load_of(config, longest, hardware.world_size))
     steps = None if config.budget.epochs else config.total_steps(0, lengths.corpus)
     batch = config.optimizer.batch_triplets
     return Estimate(model=model, plan=plan, steps=steps, batch=batch, per_group=lengths.flops(model))
+
+
+def load_of(config: RunConfig, longest_group: int, world_size: int) -> Load:
+    """Upper bounds of what a process computes, from that of a group."""
+    groups, pairs = (math.ceil(n / world_size) for n in (config.optimizer.batch_triplets, config.validation.pairs))
+    return Load(longest_group=longest_group, share=groups * longest_group, scored=pairs * longest_group)
 
 
 def as_document(found: Estimate, device_name: str) -> dict[str, Any]:

@@ -18,8 +18,8 @@ UNUSABLE = {"cpu": 0.2, "cuda": 0.1}  # lost to fragmentation, as a share of wha
 class Setting:
     """How a model is trained, as far as memory depends on it.
 
-    micro_batch_tokens: tokens of the largest stream that is computed at once. sharded: weights, gradients and optimizer
-    are split over `world_size` devices.
+    micro_batch_tokens: tokens of the largest stream that is trained on at once; scoring_tokens: that is scored at once
+    in a validation. sharded: weights, gradients and optimizer are split over `world_size` devices.
     """
 
     device: str
@@ -28,6 +28,7 @@ class Setting:
     compute_bytes: int
     checkpointing: bool
     micro_batch_tokens: int
+    scoring_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def footprint(arch: Architecture, vocab_size: int, setting: Setting) -> Footprin
     total = parameters(arch, vocab_size)
     share = setting.world_size if setting.sharded else 1
     state = FP32 * total // share
-    activations = activation_bytes(arch, setting)
+    activations = max(activation_bytes(arch, setting), scoring_bytes(arch, setting))
     copies = _copies(arch, vocab_size, setting)
     asked = 4 * state + copies + activations
     return Footprint(
@@ -89,6 +90,12 @@ def activation_bytes(arch: Architecture, setting: Setting) -> int:
     kept = inputs + layer if setting.checkpointing and layers else layers * layer
     gradients = s * (arch.intermediate_size + arch.hidden_size)
     return tokens * (kept + last + gradients)
+
+
+def scoring_bytes(arch: Architecture, setting: Setting) -> int:
+    """Results of one layer that exist at once when nothing is kept."""
+    attention = 5 * arch.hidden_size + 2 * _key_value(arch)
+    return setting.scoring_tokens * setting.compute_bytes * (attention + 3 * arch.intermediate_size)
 
 
 def _norms(arch: Architecture, setting: Setting) -> int:

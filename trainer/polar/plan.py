@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from polar.config import Architecture
 from polar.config_runtime import Engine
 from polar.errors import ConfigError
+from polar.evaluate import MICRO_BATCH_TOKENS as SCORING_TOKENS
 from polar.footprint import FP32, Footprint, Setting, footprint, human, parameters, short_count
 from polar.step import MICRO_BATCH_TOKENS
 
@@ -35,10 +36,11 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Upper bounds in tokens: of one group, and of all groups of a process in a step."""
+    """Upper bounds in tokens: of one group, of all groups of a process in a step, and in a validation."""
 
     longest_group: int
     share: int
+    scored: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +106,7 @@ def _settings(engine: Engine, hardware: Hardware, load: Load) -> Iterator[Settin
                 compute_bytes=compute_bytes(engine, hardware.device),
                 checkpointing=engine.activation_checkpointing,
                 micro_batch_tokens=tokens,
+                scoring_tokens=min(SCORING_TOKENS[hardware.device], load.scored),
             )
 
 

@@ -1,6 +1,5 @@
 """The last look before training: does the run fit the devices it has, with the data it has?"""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +7,11 @@ import numpy as np
 from polar.batches import COSTS, Corpus
 from polar.config import RunConfig
 from polar.distributed import Dist
-from polar.estimate import Estimate
+from polar.estimate import Estimate, load_of
 from polar.flops import Flops, step_flops
 from polar.memory_limit import device_memory
 from polar.packing import pack
-from polar.plan import Hardware, Load, ModelDimensions, make_plan
+from polar.plan import Hardware, ModelDimensions, make_plan
 from polar.task import Task
 
 SAMPLE = 128  # groups whose lengths stand for all
@@ -26,9 +25,8 @@ def preflight(config: RunConfig, task: Task, model: ModelDimensions, dist: Dist)
     memory = -dist.max([-device_memory(dist.device, config.gang.processes_per_worker)])[0]
     hardware = Hardware(device=dist.device.type, world_size=dist.world_size, memory=memory)
     candidates = task.train.groups(0, 1).candidates.shape[1]
-    longest = longest_group(task.corpus, candidates)
-    share = math.ceil(config.optimizer.batch_triplets / dist.world_size) * longest
-    plan = make_plan(config.engine, model, hardware, Load(longest_group=longest, share=share))
+    load = load_of(config, longest_group(task.corpus, candidates), dist.world_size)
+    plan = make_plan(config.engine, model, hardware, load)
     found = Estimate(
         model=model,
         plan=plan,

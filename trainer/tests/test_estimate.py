@@ -114,6 +114,14 @@ def test_no_more_activations_are_counted_than_a_step_has_tokens() -> None:
     assert plan.setting.micro_batch_tokens == 300
 
 
+def test_a_validation_may_need_more_than_a_step() -> None:
+    engine, one = Engine(activation_checkpointing=True, precision="bf16"), hardware(8, 139)
+    few = make_plan(engine, PAPER, one, Load(longest_group=1000, share=2000, scored=1000))
+    many = make_plan(engine, PAPER, one, Load(longest_group=1000, share=2000, scored=10**9))
+    assert many.setting.scoring_tokens == 131_072
+    assert few.footprint.activations < many.footprint.activations < 20 * GIB
+
+
 def test_what_cannot_fit_is_refused_with_the_arithmetic_and_what_to_try() -> None:
     with pytest.raises(ConfigError) as caught:
         make_plan(Engine(), PAPER, hardware(1, 79), load(20_480))
