@@ -7,11 +7,13 @@ import numpy as np
 from polar.batches import COSTS, Corpus
 from polar.config import RunConfig
 from polar.distributed import Dist
+from polar.errors import ConfigError
 from polar.estimate import Estimate, load_of
 from polar.flops import Flops, step_flops
-from polar.memory_limit import device_memory
+from polar.footprint import human
+from polar.memory_limit import device_memory, host_memory
 from polar.packing import pack
-from polar.plan import Hardware, ModelDimensions, make_plan
+from polar.plan import Hardware, ModelDimensions, Plan, make_plan
 from polar.task import Task
 
 SAMPLE = 128  # groups whose lengths stand for all
@@ -27,6 +29,8 @@ def preflight(config: RunConfig, task: Task, model: ModelDimensions, dist: Dist)
     candidates = task.train.groups(0, 1).candidates.shape[1]
     load = load_of(config, longest_group(task.corpus, candidates), dist.world_size)
     plan = make_plan(config.engine, model, hardware, load)
+    if dist.device.type == "cuda":
+        check_host(plan, config.gang.processes_per_worker, host_memory())
     found = Estimate(
         model=model,
         plan=plan,
@@ -35,6 +39,16 @@ def preflight(config: RunConfig, task: Task, model: ModelDimensions, dist: Dist)
         per_group=_mean_flops(task, model),
     )
     return found, replace(config, engine=plan.engine(config.engine))
+
+
+def check_host(plan: Plan, processes: int, memory: int) -> None:
+    """ConfigError unless the host has memory for the copies that the processes of a worker keep for saving."""
+    needed = plan.footprint.saving * (processes if plan.setting.sharded else 1)
+    if needed > memory:
+        raise ConfigError(
+            f"checkpoint: copies for saving need {human(needed)} of the host's memory in each worker, which has "
+            f"{human(memory)}: raise workers.resources.limits.memory, or use more workers with engine.sharding full"
+        )
 
 
 def longest_group(corpus: Corpus, candidates: int) -> int:

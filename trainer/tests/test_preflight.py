@@ -63,3 +63,13 @@ def test_a_run_that_cannot_fit_the_device_is_refused(tmp_path: Path, monkeypatch
     monkeypatch.setattr(preflight, "device_memory", lambda _device, _processes: 500 << 20)
     with pytest.raises(ConfigError, match=r"do not fit: a process with a whole copy has 500\.0 MiB and needs weights"):
         preflight.preflight(run(tmp_path), TASK, MODEL, Dist())
+
+
+def test_a_host_without_memory_for_the_copies_that_are_saved_is_refused(tmp_path: Path) -> None:
+    found, _ = preflight.preflight(run(tmp_path), TASK, MODEL, Dist())
+    saving = found.plan.footprint.saving
+    preflight.check_host(found.plan, 8, saving)  # of whole copies only one is saved
+    sharded = dataclasses.replace(found.plan, setting=dataclasses.replace(found.plan.setting, sharded=True))
+    preflight.check_host(sharded, 8, 8 * saving)
+    with pytest.raises(ConfigError, match="checkpoint: copies for saving need"):
+        preflight.check_host(sharded, 8, 8 * saving - 1)
