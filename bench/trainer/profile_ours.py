@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+import torch._dynamo  # as contender.py does, so that the peak means the same
 from torch.profiler import ProfilerActivity, profile
 
 import meter
