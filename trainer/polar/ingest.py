@@ -24,7 +24,7 @@ ID_COLUMNS = 6  # id, prompt, file, line
 MOST_BUCKETS = 256
 BUCKET_BYTES = 64 << 20
 EXPANSION = {".gz": 5, ".parquet": 5, ".jsonl": 1}
-FLUSH_BYTES = 1 << 15
+BUFFER_BYTES = 1 << 21  # of all buckets together
 BEAT_ROWS = 1000
 
 
@@ -57,8 +57,8 @@ class Scattered:
 class Appender:
     """Appends to many files, a little buffered, none of them kept open."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, files: int) -> None:
+        self._folder, self._enough = folder, BUFFER_BYTES // files
         self._waiting: dict[str, bytearray] = {}
         self._size: dict[str, int] = {}
 
@@ -68,7 +68,7 @@ class Appender:
         self._size[name] = start + len(data)
         waiting = self._waiting.setdefault(name, bytearray())
         waiting += data
-        if len(waiting) >= FLUSH_BYTES:
+        if len(waiting) >= self._enough:
             self._flush(name)
         return start
 
@@ -93,7 +93,7 @@ def scatter(path: Path, kind: Kind, choices: tuple[int, int], folder: Path) -> W
     found = Scattered(
         folder=folder, buckets=bucket_count(files), columns=LENGTHS + 1 + len(kind.texts), files=files, policies={}
     )
-    problems, out = Problems(), Appender(folder)
+    problems, out = Problems(), Appender(folder, 3 * found.buckets)
     numbers = {file: number for number, file in enumerate(files)}
     pack = struct.Struct(f"<4Q{found.columns - POLICY}q").pack
     for row, one in _good_rows(files, kind, wrapper, problems):

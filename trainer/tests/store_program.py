@@ -1,10 +1,12 @@
 """Programs for test_store.py: a build on a full volume, and the memory that a build and training batches take.
 
 full FOLDER ROWS       reads rows into a store on a volume of 256 KiB mounted there; 77 when none can be mounted
-memory FOLDER COUNT    makes COUNT rows, their store and some batches, and prints the growth in KiB
+memory FOLDER COUNT    makes a store of COUNT rows and batches from it, then the same of four times as many rows, and
+                       prints by how much more KiB of anonymous memory is in use after the second
 """
 
 import ctypes
+import gc
 import json
 import random
 import re
@@ -48,25 +50,20 @@ def full(folder: Path, rows: str) -> int:
 
 
 def memory(folder: Path, count: int) -> int:
-    """Print how much anonymous memory a store of `count` rows and batches from it add."""
-    folder.mkdir()
+    """Print how much more anonymous memory four times as many rows take."""
     ingest.BUCKET_BYTES = 1 << 18  # so that few rows are sorted in as many parts as many rows are
     encoder = train_tokenizer(WORDS, 600)
-    warm_up(folder / "warm-up", encoder)
-    before = anonymous_kib()
-    prepare(folder, count, encoder)
-    print(anonymous_kib() - before)
+    used = []
+    for number in (count, 4 * count):
+        prepare(folder / str(number), number, encoder)
+        used.append(anonymous_kib())
+    print(used[1] - used[0])
     return 0
-
-
-def warm_up(folder: Path, encoder: TextEncoder) -> None:
-    """Import and allocate what any run does."""
-    folder.mkdir()
-    prepare(folder, 1024, encoder)
 
 
 def prepare(folder: Path, count: int, encoder: TextEncoder) -> None:
     """A store of `count` rows, and a thousand groups from it."""
+    folder.mkdir(parents=True)
     write_rows(folder / "rows.jsonl", count)
     store = DataStore(folder / "run", Dist())
     data = read_rows_of(a_reading(str(folder / "rows.jsonl")), store)
@@ -79,12 +76,13 @@ def prepare(folder: Path, count: int, encoder: TextEncoder) -> None:
 
 
 def write_rows(path: Path, count: int) -> None:
-    """Rows of 8 prompts' worth of policies, 60 words each."""
+    """Rows of 8 prompts' worth of policies, 20 words each."""
     rng = random.Random(0)
     with path.open("w") as out:
         for row in range(count):
-            text = " ".join(rng.choices(WORDS, k=60))
-            values = {"prompt": f"prompt {row // 8}", "policy": f"policy-{row // 2 % 4}", "output": text}
+            text = " ".join(rng.choices(WORDS, k=20))
+            prompt = " ".join(WORDS[row // 8 // 200**digit % 200] for digit in range(3))
+            values = {"prompt": prompt, "policy": f"policy-{row // 2 % 4}", "output": text}
             out.write(json.dumps(values) + "\n")
 
 
@@ -94,7 +92,9 @@ def a_reading(path: str) -> Reading:
 
 
 def anonymous_kib() -> int:
-    """Anonymous memory of this process."""
+    """Anonymous memory of this process, without what its allocator keeps for later."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     found = re.search(r"RssAnon:\s+(\d+)", Path("/proc/self/status").read_text())
     assert found
     return int(found[1])

@@ -211,6 +211,12 @@ def test_cross_prompt_pairs_and_unseen_policies_are_validated(tmp_path: Path, ro
     assert 0 <= state["styleBaseline"]["unseen"] <= 1
 
 
+def test_the_ablation_without_references_trains(tmp_path: Path, rows: Path) -> None:
+    changes = {"data__reference": "omit", "data__responseCutSide": "left", "data__emptyResponse": "omit"}
+    pretrain.main(str(config_in(tmp_path, rows, budget__steps=2, **changes)), {})
+    assert points(tmp_path / "out")[-1]["step"] == 2
+
+
 def test_fine_tuning_starts_from_a_pre_trained_checkpoint_and_resumes_by_itself(
     tmp_path: Path, trained: Path, triplets: Path
 ) -> None:

@@ -120,12 +120,9 @@ def test_a_full_volume_is_said_and_nothing_is_left_on_it(tmp_path: Path) -> None
 
 
 def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    used = {}
-    for count in (1_000, 8_000):
-        done = run("memory", str(tmp_path / str(count)), str(count))
-        assert done.returncode == 0, done.stderr
-        used[count] = int(done.stdout)
-    assert used[8_000] < used[1_000] + 3 * 1024, used  # KiB; the rows are 3.2 MiB of text and 5 MiB of tokens more
+    done = run("memory", str(tmp_path / "run"), "10000")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 4 * 1024, done.stdout  # KiB; 30,000 rows more, some 20 MiB as Python objects
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
