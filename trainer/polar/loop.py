@@ -66,8 +66,9 @@ class Loop:
                 self.progress.trained(state, result, validate)
                 if save:
                     self._save(saver, state, validated=validate)
+                news = saver.poll()
                 if dist.is_main:
-                    self.progress.checkpoints(saver.poll())
+                    self.progress.checkpoints(news)
                 if stop:
                     break
         finally:
