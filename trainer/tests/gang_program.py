@@ -30,6 +30,8 @@ def main(config_path: str, summary: Summary) -> None:
     gang = importlib.import_module("polar.distributed").setup(7) if "WORLD_SIZE" in os.environ else None
     if gang and PLAN.get("exercise"):
         summary.update(exercise(gang))
+    if gang and "shares" in PLAN:
+        summary.update(trained(gang, PLAN["shares"]))
     steps = int(PLAN.get("steps", 5))
     WATCH.limit_to(PLAN.get("watch", 0))
     for step in range(steps):
@@ -66,6 +68,13 @@ def act(what: str) -> None:
     if what == "hang":
         while True:
             time.sleep(0.1)
+
+
+def trained(gang: Any, shares: list[int]) -> dict[str, Any]:
+    """Losses of a sharded model, of whose batches rank r takes shares[r] groups."""
+    program = importlib.import_module("parallel_program")
+    engine = program.Engine(precision="fp32", sharding="full")
+    return {"losses": str(program.train(gang, engine, shares).losses), "texts": gang.texts("é" * RANK)}
 
 
 def exercise(gang: Any) -> dict[str, Any]:

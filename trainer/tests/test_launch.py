@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parallel_program import train
+
+from polar.config_runtime import Engine
+from polar.distributed import Dist
 
 HERE = Path(__file__).parent
 CONFIG: dict[str, Any] = json.loads((HERE / "testdata" / "launch_config.json").read_text())
@@ -71,11 +75,12 @@ def worker(tmp_path: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def gang(worker: Any) -> Iterator[Any]:
-    """Starts two workers of one process each; another pod on this host's network uses the same port."""
+    """Starts two workers of one process or more; another pod on this host's network uses the same port."""
     with socket.create_server((OTHER_ADDRESS, 0)) as other:
 
-        def start(plan: dict[str, Any]) -> list[Worker]:
+        def start(plan: dict[str, Any], processes: int = 1) -> list[Worker]:
             shape = {"workers": 2, "masterAddress": ADDRESS, "masterPort": other.getsockname()[1]}
+            shape["processesPerWorker"] = processes
             config = CONFIG | {"gang": CONFIG["gang"] | shape}
             return [worker(plan, config, JOB_COMPLETION_INDEX=str(index)) for index in (0, 1)]
 
@@ -178,6 +183,14 @@ def test_two_workers_agree_and_both_complete(gang: Any) -> None:
     assert first["broadcast"] == ["from", 0, None] and first["main"] is True
     assert first["states"] == ["rank0.cpu", "rank1.cpu"]
     assert (first["restored"], first["repeats"], first["otherWorld"]) == (True, True, False)
+
+
+def test_two_workers_of_two_processes_train_a_sharded_model_like_one_process(gang: Any) -> None:
+    ends = [one.end() for one in gang({"shares": [3, 2, 0, 2]}, processes=2)]
+    assert [code for code, _, _ in ends] == [0, 0], ends
+    assert ends[0][1]["texts"] == ["", "é", "éé", "ééé"]
+    alone = train(Dist(), Engine(precision="fp32"), [7])
+    assert json.loads(ends[0][1]["losses"]) == pytest.approx(alone.losses, abs=1e-5)
 
 
 def test_sigterm_to_one_worker_lets_all_ranks_save_the_same_step(gang: Any) -> None:
