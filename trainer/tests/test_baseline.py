@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from polar import baseline_job
 from polar.baseline import FEATURES, PairText, fit_baseline, style_features
 
 WORDS = ["tide", "lamp", "wall", "fox", "rain", "clock", "boat", "ember", "step", "bee"]
@@ -95,3 +96,10 @@ def test_survives_a_feature_that_separates_the_training_pairs_perfectly() -> Non
 def test_refuses_no_pairs_at_all(act: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="got none"):
         act()
+
+
+def test_a_process_of_its_own_gives_the_same_and_is_not_waited_for() -> None:
+    train, seen = pairs_by_length(60, 1), pairs_by_length(60, 2)
+    job = baseline_job.BaselineJob(lambda: train, lambda: {"seen": seen})
+    assert job.result(wait=False) is None
+    assert job.result(wait=True) == {"seen": fit_baseline(train).accuracy(seen)} == job.result(wait=False)
