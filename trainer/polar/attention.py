@@ -221,6 +221,7 @@ class _Blocks(torch.autograd.Function):
             mine = [rows.take(t) for t in (grad, q, out, lse)]
             if rows.padding is not None:
                 mine[0] = mine[0].index_fill(0, rows.padding, 0.0)
+                mine[3] = mine[3].index_fill(0, rows.padding, float("inf"))  # a copy's own keys could overflow
             _attend_backward(block, mine, (k, v), (dq, dk, dv))
         return dq, dk, dv, None
 

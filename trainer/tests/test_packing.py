@@ -3,6 +3,7 @@ import pytest
 import torch
 from dense import dense_score
 
+from polar.attention import attend, layout_of
 from polar.config import Architecture
 from polar.encode import Ids
 from polar.model import RewardModel, build
@@ -131,3 +132,14 @@ def test_a_score_does_not_depend_on_its_neighbours_in_the_group_or_the_stream() 
         together = net(pack(groups, np.arange(3))).view(3, 3)
         fewer = net(pack([groups[1][::2]], np.arange(1)))
     assert torch.allclose(together[1, ::2], fewer, atol=1e-5)
+
+
+def test_gradients_stay_finite_when_a_query_would_like_a_key_that_it_may_not_see() -> None:
+    """Padding repeats a branch's first query, whose log-sum-exp knows nothing of the keys after it."""
+    layout = layout_of(np.array([40, 40]), np.array([[20, 30], [25, 28]]))
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = torch.randn(3, 183, 1, 16, generator=generator)
+    k[45] = q[40] * 800 / q[40].square().sum()
+    tensors = [t.requires_grad_() for t in (q, k, v)]
+    attend(*tensors, layout, final=False).square().sum().backward()
+    assert all(t.grad is not None and t.grad.isfinite().all() for t in tensors)
