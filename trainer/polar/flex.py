@@ -115,17 +115,21 @@ def _block_mask(runs: Runs, keys: int, device: torch.device) -> BlockMask:
 
 def _blocks(runs: Runs, keys: int) -> tuple[Any, Any]:
     """Which blocks of keys each block of queries sees anything of, and which it sees all of [query, key blocks]."""
-    start = np.arange(0, keys, BLOCK)
-    end = start + BLOCK
-    touched = np.zeros((len(runs.own_end) // BLOCK, len(start)), dtype=bool)
-    whole = np.zeros_like(touched)
-    for row in range(len(touched)):
-        here = slice(row * BLOCK, (row + 1) * BLOCK)
-        pairs = ((runs.prefix_start[here, None], runs.prefix_end[here, None]),
-                 (runs.own_start[here, None], runs.own_end[here, None]))
-        touched[row] = np.logical_or(*((a < end) & (b > start) & (a < b) for a, b in pairs)).any(axis=0)
-        whole[row] = np.logical_or(*((a <= start) & (b >= end) for a, b in pairs)).all(axis=0)
-    return touched, whole
+    queries = len(runs.own_end)
+    some, every = (np.zeros((queries // BLOCK, keys // BLOCK + 1), dtype=np.int64) for _ in range(2))
+    row = np.arange(queries) // BLOCK
+    for start, end in ((runs.prefix_start, runs.prefix_end), (runs.own_start, runs.own_end)):
+        here = start < end
+        _count(some, row[here], start[here] // BLOCK, -(-end[here] // BLOCK))
+        _count(every, row, -(-start // BLOCK), end // BLOCK)
+    return (np.cumsum(some, axis=1) > 0)[:, :-1], (np.cumsum(every, axis=1) == BLOCK)[:, :-1]
+
+
+def _count(changes: Index, row: Index, first: Index, stop: Index) -> None:
+    """Note, in a row, that columns first .. stop - 1 count one more; `changes` is to be summed along its rows."""
+    here = first < stop
+    np.add.at(changes, (row[here], first[here]), 1)
+    np.add.at(changes, (row[here], stop[here]), -1)
 
 
 def _listed(blocks: Any, device: torch.device) -> tuple[Tensor, Tensor]:
