@@ -39,6 +39,7 @@ ORDER_KEY = 0x77617273
 IGNORED = -100
 SINGLE_SHARE = 0.6
 PAIR_RATE = 0.75
+NOT_FINITE = "warm start: the loss or its gradient is not finite. Lower warmStart.policyClassification.learningRate"
 
 
 class PolicyClassifier(nn.Module):
@@ -118,10 +119,8 @@ class WarmStart:
             loss, accuracy = self._step(net, optimizer, sequences, options)
             yield WarmStep(step=step + 1, loss=loss, accuracy=accuracy)
 
-    def _step(
-        self, net: Net, optimizer: AdamW, sequences: list[Labelled], options: Optimizer
-    ) -> tuple[float, float]:
-        """One optimizer step; returns the own-policy head's loss and accuracy."""
+    def _step(self, net: Net, optimizer: AdamW, sequences: list[Labelled], options: Optimizer) -> tuple[float, float]:
+        """One optimizer step; returns the own-policy head's loss and accuracy. Raises NonFiniteLossError."""
         counts = np.sum([(s.labels != IGNORED).sum(axis=0) for s in sequences], axis=0)
         weights = torch.tensor(self._dist.world_size / counts, device=self._dist.device, dtype=torch.float32)
         sums = {"loss": 0.0, "right": 0.0}
@@ -134,10 +133,12 @@ class WarmStart:
             sums["right"] += float(right[0])
         sums = self._dist.sum(sums)
         if not math.isfinite(sums["loss"]):
-            raise NonFiniteLossError(
-                "warm start: the loss is not finite. Lower warmStart.policyClassification.learningRate"
-            )
-        net.clip(options.gradient_clip)
+            raise NonFiniteLossError(NOT_FINITE)
+        if not math.isfinite(net.clip(options.gradient_clip)):
+            if not net.overflowed():
+                raise NonFiniteLossError(NOT_FINITE)
+            optimizer.zero_grad(set_to_none=True)
+            return self._step(net, optimizer, sequences, options)  # with a smaller loss scale
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return sums["loss"] / counts[0], sums["right"] / counts[0]

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from pools import corpus_of, pool
 
@@ -7,6 +8,7 @@ from polar.distributed import Dist
 from polar.encode import Limits
 from polar.model import RewardModel, build
 from polar.parallel import Net
+from polar.precision import LossScale
 from polar.tokenizer import train_tokenizer
 from polar.warmstart import IGNORED, WarmStart, whole_batch
 
@@ -41,6 +43,18 @@ def test_repeating_it_gives_the_same_weights() -> None:
     one, two = build(ARCH, ENCODER.vocab_size, 0.0, 0), build(ARCH, ENCODER.vocab_size, 0.0, 0)
     assert warm(one, 5) == warm(two, 5)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_a_gradient_that_fp16_cannot_hold_is_tried_again_with_a_smaller_loss_scale(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("polar.parallel.LossScale", lambda: LossScale(2.0**24))
+    model = build(ARCH, ENCODER.vocab_size, 0.0, 0)
+    task = PolicyClassification(steps=2, batch_trajectories=10, learning_rate=0.01)
+    net = Net(model, Dist(), torch.float16)
+    losses = [done.loss for done in WarmStart(net, CORPUS, Dist()).run(task, OPTIONS, 4)]
+    assert np.isfinite(losses).all()
+    assert all(p.isfinite().all() for p in model.parameters())
 
 
 def test_every_token_of_a_response_predicts_its_policy_and_the_seconds_predict_the_firsts_too() -> None:
