@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-PHASES = ("start", "warm start", "step", "validation", "style baseline", "save", "export", "end")
+PHASES = ("start", "data", "warm start", "step", "validation", "style baseline", "save", "export", "end")
 SHOWN = 8
 LONGEST_PLACE = 200
 NATIVE = "native code"

@@ -105,7 +105,8 @@ def test_a_phase_that_only_one_rank_has_does_not_hide_who_is_behind() -> None:
     baseline = {"phase": "style baseline", "where": "fit (baseline.py:3)"}
     assert told(record(0, **baseline), [Seen(record(1, step=121), True)], True).startswith(
         "rank 0 did not finish the style baseline of step 120 for 130 s: in fit (baseline.py:3); rank 1 waits in all_")
-    order = [("start", 0), ("warm start", 9), ("save", 0), ("step", 1), ("validation", 1), ("step", 2), ("end", 0)]
+    before = [("start", 0), ("data", 0), ("warm start", 9)]
+    order = [*before, ("save", 0), ("step", 1), ("validation", 1), ("step", 2), ("end", 0)]
     places = [place(record(0, phase=phase, step=step)) for phase, step in order]
     assert places == sorted(places)
 
