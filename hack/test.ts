@@ -51,7 +51,7 @@ async function nodeTests(patterns: readonly string[], options: readonly string[]
 }
 
 async function pytest(...paths: readonly string[]): Promise<Outcome> {
-  const { code, text } = await run([PYTHON, '-m', 'pytest', '-q', '--durations=5', ...paths], join(ROOT, 'trainer'));
+  const { code, text } = await run([PYTHON, '-m', 'pytest', '-q', '-n', '2', '--dist', 'loadfile', '--durations=5', ...paths], join(ROOT, 'trainer'));
   return counted(text, /(\d+) passed/g, [/(\d+) failed/g, /(\d+) errors?\b/g], code);
 }
 
