@@ -154,6 +154,8 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   pretrain('a run that is continued outside its volume', 'spec.resumeFrom', { uri: 'pvc://runs/../x' }, 'spec.resumeFrom.uri', '".."'),
   pretrain('a run to continue named twice', 'spec.resumeFrom', { uri: 'pvc://runs/x/step-00000005', pretrainRef: { name: 'a' } }, 'spec.resumeFrom', 'exactly one of pretrainRef and uri'),
   pretrain('a step of a checkpoint that is given by its place', 'spec.resumeFrom', { uri: 'pvc://runs/x/step-00000005', step: 5 }, 'spec.resumeFrom.step', 'step goes with pretrainRef'),
+  pretrain('a run that continues itself', 'spec', { ...GOOD_PRETRAIN.spec, resumeFrom: { pretrainRef: { name: 'good' } } }, 'spec.resumeFrom.pretrainRef.name', 'must name another run'),
+  pretrain('a law for a run that is continued', 'spec', { ...byLaw(), resumeFrom: { uri: 'pvc://runs/x/step-00000005' }, model: {} }, 'spec.optimizer', 'auto is refused with resumeFrom'),
   finetune('a fine-tune that continues a run', 'spec.resumeFrom', { uri: 'pvc://runs/a/step-00000005' }, 'spec.resumeFrom', 'unknown field'),
   // fine-tune init
   finetune('a pre-train and weights at once', 'spec.init', { pretrainRef: { name: 'a' }, uri: 'pvc://w/x' }, 'spec.init', 'exactly one of pretrainRef and uri'),

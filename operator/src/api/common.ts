@@ -120,7 +120,7 @@ export const stepsOrEpochs = z.object({
 export const dataEncoding = {
   maxLength: z.int().min(16).max(1_048_576).default(16384).meta({ description: 'Longest sequence in tokens: prompt, reference, prompt, candidate and special tokens. The prompt keeps its end.' }),
   maxResponseLength: z.int().min(4).max(1_048_576).default(4096).meta({ description: 'Longest reference and longest candidate in tokens, one of them the start token; longer ones are cut at responseCutSide.' }),
-  reference: z.enum(['include', 'omit']).default('include').meta({ description: 'Whether a sequence holds prompt and reference before prompt and candidate. omit is the ablation of the paper (w/o Ref): a reward model without a reference.' }),
+  reference: z.enum(['include', 'omit']).default('include').meta({ description: 'Whether a sequence holds prompt and reference before prompt and candidate. omit is for a fine-tune, the ablation of the paper (w/o PT&Ref): a reward model without a reference. A pre-train with omit stays at loss 0.693: which candidate is the positive depends on the reference alone.' }),
   responseCutSide: z.enum(['right', 'left']).default('right').meta({ description: 'Which end of a response longer than maxResponseLength is dropped. right: the beginning is kept, as POLAR\'s client and training do. left: the end is kept, as XTuner\'s client does.' }),
   emptyResponse: z.enum(['newline', 'omit']).default('newline').meta({ description: 'What joins prompt and an empty response with wrapper sft: newline as POLAR\'s released client has it, or nothing (omit) as its training code.' }),
 };

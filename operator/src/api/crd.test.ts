@@ -32,6 +32,13 @@ for (const kind of KINDS) {
     test('says how every list merges', () => {
       assert.deepEqual(nodes.filter(([, node]) => node['type'] === 'array' && node['x-kubernetes-list-type'] === undefined).map(([path]) => path), []);
     });
+    test('tells every plain default where kubectl explain shows it', () => {
+      const version = (crdOf(kind)['spec'] as { versions: { schema: { openAPIV3Schema: JsonSchema } }[] }).versions[0];
+      assert.ok(version);
+      const defaults = nodesOf(version.schema.openAPIV3Schema, '').filter(([, node]) => ['string', 'number', 'boolean'].includes(typeof node['default']));
+      assert.ok(defaults.length > 20);
+      assert.deepEqual(defaults.filter(([, node]) => !String(node['description']).endsWith(` Default: ${String(node['default'])}.`)).map(([path]) => path), []);
+    });
     test('fits well below the size that client-side apply can store', () => {
       assert.ok(JSON.stringify(crdOf(kind)).length < CRD_LIMIT_BYTES);
     });

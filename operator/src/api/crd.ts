@@ -36,9 +36,19 @@ function without(node: JsonSchema, keys: readonly string[]): JsonSchema {
   return Object.fromEntries(Object.entries(node).filter(([key]) => !keys.includes(key)));
 }
 
+/** Puts every plain default into the field's description: `kubectl explain` shows no defaults of its own. */
+function withDefaultsTold(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(withDefaultsTold);
+  if (node === null || typeof node !== 'object') return node;
+  const told = Object.fromEntries(Object.entries(node).map(([key, value]) => [key, withDefaultsTold(value)]));
+  const { default: value, description } = told;
+  const isPlain = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+  return typeof description === 'string' && isPlain ? { ...told, description: `${description} Default: ${String(value)}.` } : told;
+}
+
 /** The CustomResourceDefinition of a kind. */
 export function crdOf(kind: Kind): JsonSchema {
-  const { properties } = structural(kind.schema) as { properties: Record<string, JsonSchema> };
+  const { properties } = withDefaultsTold(structural(kind.schema)) as { properties: Record<string, JsonSchema> };
   const root = {
     type: 'object',
     description: kind.description,
@@ -49,7 +59,7 @@ export function crdOf(kind: Kind): JsonSchema {
       metadata: { type: 'object' },
       ...properties,
     },
-    'x-kubernetes-validations': [NAME_RULE],
+    'x-kubernetes-validations': [NAME_RULE, ...kind.rules],
   };
   return {
     apiVersion: 'apiextensions.k8s.io/v1',

@@ -2,6 +2,7 @@
 import type { z } from 'zod';
 import { polarFinetune } from './finetune.ts';
 import { polarPretrain } from './pretrain.ts';
+import { rule } from './scalars.ts';
 
 export interface PrinterColumn { readonly name: string; readonly type: string; readonly jsonPath: string; readonly description?: string; readonly priority?: number }
 
@@ -13,6 +14,8 @@ export interface Kind {
   readonly description: string;
   readonly schema: z.ZodObject;
   readonly columns: readonly PrinterColumn[];
+  /** CEL rules of the whole object: the only ones that see its name. */
+  readonly rules: readonly Record<string, string>[];
 }
 
 const column = (name: string, jsonPath: string, type = 'string', priority = 0): PrinterColumn => ({ name, type, jsonPath, ...(priority > 0 ? { priority } : {}) });
@@ -39,12 +42,14 @@ export const POLAR_PRETRAIN: Kind = {
   kind: 'PolarPretrain', plural: 'polarpretrains', singular: 'polarpretrain', shortName: 'ppre',
   description: 'PolarPretrain pre-trains a POLAR reward model: a policy discriminator trained contrastively on trajectories of many policies (arXiv 2507.05197).',
   schema: polarPretrain, columns: runColumns,
+  rules: [rule('!has(self.spec.resumeFrom) || !has(self.spec.resumeFrom.pretrainRef) || self.spec.resumeFrom.pretrainRef.name != self.metadata.name',
+    'must name another run: a run would wait for itself', '.spec.resumeFrom.pretrainRef.name')],
 };
 
 export const POLAR_FINETUNE: Kind = {
   kind: 'PolarFinetune', plural: 'polarfinetunes', singular: 'polarfinetune', shortName: 'pft',
   description: 'PolarFinetune fine-tunes a POLAR reward model on ranked preference triplets, starting from a pre-train run or a checkpoint.',
-  schema: polarFinetune, columns: runColumns,
+  schema: polarFinetune, columns: runColumns, rules: [],
 };
 
 export const KINDS: readonly Kind[] = [POLAR_PRETRAIN, POLAR_FINETUNE];

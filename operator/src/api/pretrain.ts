@@ -46,7 +46,8 @@ const optionalImmutable = (field: string): Record<string, string> =>
     `${field} cannot be changed after creation: create a new run instead`, `.${field}`);
 
 const lawRules = [
-  rule(`!${isAuto} || ${given('model.init')}`, 'auto is refused for random weights: the paper\'s laws hold for models that were pre-trained (model.init); give optimizer.learningRate and optimizer.batchTriplets as numbers', '.optimizer'),
+  rule(`!${isAuto} || !${given('resumeFrom')}`, 'auto is refused with resumeFrom: give the numbers of the run it continues, which are in its status.resolved', '.optimizer'),
+  rule(`!${isAuto} || ${given('resumeFrom')} || ${given('model.init')}`, 'auto is refused for random weights: the paper\'s laws hold for models that were pre-trained (model.init); give optimizer.learningRate and optimizer.batchTriplets as numbers', '.optimizer'),
   rule(`!${isAuto} || !has(self.model.init) || ${given('model.init.pretrainedTokens')}`, 'auto needs model.init.pretrainedTokens, the tokens the weights were pre-trained on', '.optimizer'),
   rule(`!${isAuto} || ${given('budget.tokens')}`, 'auto needs budget.tokens, the tokens of this run', '.optimizer'),
   rule(`!${isAuto} || !has(self.model.init) || ${['model.size', 'model.init.parameters', 'model.tokenizer.vocabSize'].map(given).join(' || ')}`,
