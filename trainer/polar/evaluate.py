@@ -17,7 +17,8 @@ from polar.pairs import Groups, GroupSource
 from polar.parallel import Net
 from polar.report import Score
 
-RESAMPLES = 1000
+RESAMPLES, RESAMPLES_AT_ONCE = 1000, 50  # all at once are 2 GB of counts for 100,000 prompts
+PAIRS_AT_ONCE = 2048  # of a rank, that are encoded before they are scored
 MICRO_BATCH_TOKENS = {"cpu": 8_192, "cuda": 131_072}
 Floats = npt.NDArray[np.float64]
 
@@ -29,9 +30,6 @@ class PairSet:
         self.corpus = corpus
         self.groups: Groups = source.groups(0, min(most_pairs, source.size))
         _, self._cluster = np.unique(self.groups.candidate_prompt, return_inverse=True)
-        prompts = int(self._cluster.max()) + 1
-        rng = np.random.default_rng(20_250_705)
-        self._draws = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=RESAMPLES).astype(np.float64)
 
     def score(self, net: Net, dist: Dist) -> Score:
         """Loss and accuracy of a model. Collective: the ranks share the pairs; all return the same."""
@@ -41,10 +39,9 @@ class PairSet:
         """Loss and accuracy from score differences (positive minus negative) [pairs]; a tie counts one half."""
         losses = np.logaddexp(0.0, -margin)
         right = (margin > 0) + 0.5 * (margin == 0)
-        sizes = np.bincount(self._cluster).astype(np.float64)
-        drawn = self._draws @ sizes
-        loss_draws = self._draws @ np.bincount(self._cluster, weights=losses) / drawn
-        accuracy_draws = self._draws @ np.bincount(self._cluster, weights=right) / drawn
+        weights = (np.ones(len(margin)), losses, right)
+        drawn = self._resampled(np.stack([np.bincount(self._cluster, weights=one) for one in weights], axis=1))
+        loss_draws, accuracy_draws = drawn[:, 1] / drawn[:, 0], drawn[:, 2] / drawn[:, 0]
         lower, upper = np.percentile(accuracy_draws, [2.5, 97.5])
         return Score(
             pairs=len(margin),
@@ -55,19 +52,29 @@ class PairSet:
             accuracy_upper=float(upper),
         )
 
+    def _resampled(self, sums: Floats) -> Floats:
+        """Sums over the prompts [prompts, K] of every resample [RESAMPLES, K], the same prompts each time."""
+        prompts, rng = len(sums), np.random.default_rng(20_250_705)
+        shares = np.full(prompts, 1 / prompts)
+        counts = (
+            rng.multinomial(prompts, shares, size=RESAMPLES_AT_ONCE) for _ in range(0, RESAMPLES, RESAMPLES_AT_ONCE)
+        )
+        return np.concatenate([some @ sums for some in counts])
+
 
 @torch.no_grad()
 def pair_margins(net: Net, corpus: Corpus, groups: Groups, dist: Dist) -> Floats:
     """Score of the positive minus that of the first negative, per group. Collective; ends in training mode."""
     out = torch.zeros(len(groups), dtype=torch.float64)
-    own = np.arange(dist.rank, len(groups), dist.world_size)
     net.train(False)
-    batches = list(micro_batches(corpus.encode_all(groups.take(own)), MICRO_BATCH_TOKENS[dist.device.type]))
-    for batch, real in net.share(batches, FILLER):
-        scores = net(batch.to(dist.device)).view(-1, batch.candidates)
-        if not real:
-            continue
-        out[torch.from_numpy(own[batch.order])] = margins(scores)[:, 0].double().cpu()
+    for start in range(0, len(groups), PAIRS_AT_ONCE * dist.world_size):
+        stop = min(len(groups), start + PAIRS_AT_ONCE * dist.world_size)
+        own = np.arange(start + dist.rank, stop, dist.world_size)
+        batches = list(micro_batches(corpus.encode_all(groups.take(own)), MICRO_BATCH_TOKENS[dist.device.type]))
+        for batch, real in net.share(batches, FILLER):
+            scores = net(batch.to(dist.device)).view(-1, batch.candidates)
+            if real:
+                out[torch.from_numpy(own[batch.order])] = margins(scores)[:, 0].double().cpu()
     net.train()
     if dist.world_size > 1:
         torch_dist.all_reduce(out)

@@ -69,3 +69,15 @@ def test_margins_are_the_scores_of_each_pair_whatever_the_batching() -> None:
             for s in CORPUS.encode(groups, place)
         ]
         assert got[place] == pytest.approx(scores[0] - scores[1], abs=1e-5)
+
+
+def test_margins_do_not_depend_on_how_many_pairs_are_encoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    arch = Architecture(
+        hidden_size=16, num_layers=2, num_heads=2, num_key_value_heads=1, intermediate_size=32, rope_theta=10_000
+    )
+    model = build(arch, ENCODER.vocab_size, dropout=0.0, seed=0)
+    torch.nn.init.normal_(model.v_head.weight)
+    groups = pair_set(12).groups
+    together = pair_margins(Net(model, Dist()), CORPUS, groups, Dist())
+    monkeypatch.setattr("polar.evaluate.PAIRS_AT_ONCE", 5)
+    assert pair_margins(Net(model, Dist()), CORPUS, groups, Dist()) == pytest.approx(together, abs=1e-5)
