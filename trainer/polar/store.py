@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -28,6 +29,7 @@ from polar.watch import WATCH
 
 PREFIX = "data-"
 TEMPORARY = ".tmp-data-"
+FOLDER = re.compile(rf"{PREFIX}[a-z]+-[0-9a-f]{{16}}")  # a folder of another name is the user's
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
 BEAT_SECONDS = 5.0
@@ -82,13 +84,13 @@ class DataStore:
     def remove_stale(self) -> None:
         """Remove folders that were not asked for in this attempt."""
         if self._dist.is_main:
-            self._remove(lambda name: name.startswith(PREFIX) and name not in self._used)
+            self._remove(lambda name: bool(FOLDER.fullmatch(name)) and name not in self._used)
 
     def remove_all(self) -> None:
         """Remove every folder: the run is done. Maps that are still open stay readable."""
         self._dist.barrier()
         if self._dist.is_main:
-            self._remove(lambda name: name.startswith((PREFIX, TEMPORARY)))
+            self._remove(lambda name: bool(FOLDER.fullmatch(name)) or name.startswith(TEMPORARY))
 
     def _build(self, folder: Path, temporary: Path, key: dict[str, Any] | None, build: Build) -> None:
         try:

@@ -76,6 +76,15 @@ def test_other_rows_or_choices_get_another_store_and_the_old_one_goes(tmp_path: 
     assert not any(root.iterdir())
 
 
+def test_a_folder_that_is_not_a_store_is_left_alone(tmp_path: Path, rows: Path) -> None:
+    (tmp_path / "run" / "data-of-mine").mkdir(parents=True)
+    store = DataStore(tmp_path / "run", Dist())
+    read(tmp_path / "run", rows, store=store)
+    store.remove_stale()
+    store.remove_all()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["data-of-mine"]
+
+
 def test_what_cannot_be_built_leaves_nothing_behind(tmp_path: Path, rows: Path) -> None:
     rows.write_text("not a row\n")
     with pytest.raises(DataError, match="1 malformed row"):
