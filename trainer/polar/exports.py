@@ -13,11 +13,13 @@ from polar.config_runtime import Format
 from polar.durable import remove_tree
 from polar.hf_export import HfOptions, ValueTooLargeError, export_hf
 from polar.retention import best_of
-from polar.watch import WATCH
+
+Beat = Callable[[], None]
 
 
-def export_best(config: RunConfig, say: Callable[[str], None]) -> None:
-    """Export the checkpoint of lowest validation loss (the newest, when none has one). One process does this.
+def export_best(config: RunConfig, say: Callable[[str], None], beat: Beat = lambda: None) -> None:
+    """Export the checkpoint of lowest validation loss (the newest, when none has one). One process does this, and calls
+    `beat` for every tensor.
 
     What is there of the same checkpoint stays; what is there of another one is replaced. Weights are written in fp16 as
     the released models are, or in bf16 when fp16 cannot hold them. Raises PolarError.
@@ -32,21 +34,21 @@ def export_best(config: RunConfig, say: Callable[[str], None]) -> None:
     for name in config.export.formats:
         target = root / name
         if not _is_of(target, best):
-            _write(name, best.path, target, say)
+            _write(name, (best.path, target), say, beat)
             say(f"exported {best.name} to {target}")
 
 
-def _write(name: Format, source: Path, target: Path, say: Callable[[str], None]) -> None:
+def _write(name: Format, paths: tuple[Path, Path], say: Callable[[str], None], beat: Beat) -> None:
     if name == "onnx":
         from polar.onnx_export import export_onnx  # noqa: PLC0415 - every rank imports this file, few need onnx
 
-        export_onnx(source, target, replace=True, beat=WATCH.beat)
+        export_onnx(*paths, replace=True, beat=beat)
         return
     try:
-        export_hf(source, target, HfOptions(beat=WATCH.beat), replace=True)
+        export_hf(*paths, HfOptions(beat=beat), replace=True)
     except ValueTooLargeError as error:
         say(f"export: {error}")
-        export_hf(source, target, HfOptions(dtype="bfloat16", beat=WATCH.beat), replace=True)
+        export_hf(*paths, HfOptions(dtype="bfloat16", beat=beat), replace=True)
 
 
 def _is_of(target: Path, checkpoint: CheckpointInfo) -> bool:

@@ -1,6 +1,7 @@
 """The training loop that pre-training and fine-tuning share: step, validate, tell, save, until the budget is spent."""
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from polar.step import BadGroups, Stepper, StepResult
 from polar.stragglers import Stragglers
 from polar.task import Task
 from polar.watch import WATCH
+
+EXPORT_BEAT_SECONDS = 5.0
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
@@ -130,9 +133,24 @@ class Loop:
         if state.step < self.total_steps:
             reason = self.dist.stop.reason or "another worker was told to stop"
             raise Interrupted(f"stopped at step {state.step} of {self.total_steps} after saving ({reason})")
+        self._export()
+
+    def _export(self) -> None:
+        """Rank 0 exports. The others, whose wait for it has a limit, hear every few seconds that it goes on."""
+        WATCH.mark("export")
+        told = time.monotonic()
+
+        def beat() -> None:
+            nonlocal told
+            WATCH.beat()
+            if time.monotonic() - told > EXPORT_BEAT_SECONDS:
+                self.dist.any(True)
+                told = time.monotonic()
+
         if self.dist.is_main:
-            WATCH.mark("export")
-            export_best(self.config, self.progress.say)
+            export_best(self.config, self.progress.say, beat)
+        while self.dist.any(False):
+            WATCH.beat()
 
 
 def stopping(dist: Dist, reporter: Reporter) -> bool:

@@ -1,14 +1,20 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from checkpoints import save_checkpoint
+from gangs import run_gang
 from hf_folders import llama_tensors
 from run_documents import pretrain_document
 
+from polar import loop
 from polar.config import RunConfig, parse
+from polar.distributed import Dist
 from polar.exports import export_best
+from polar.loop import Loop
 from polar.manifest import read_manifest
 from polar.weights import open_weights
 
@@ -71,3 +77,26 @@ def test_nothing_is_exported_when_nothing_is_asked_for(tmp_path: Path) -> None:
     export_best(config_of(tmp_path), print)
     export_best(config_of(tmp_path / "empty", "onnx"), print)
     assert [path.name for path in tmp_path.iterdir() if path.name == "export"] == []
+
+
+def heard(dist: Dist, beats: int) -> int:
+    """How often a rank agrees with the others while rank 0 exports."""
+    agreed = 0
+
+    def export(config: RunConfig, say: Callable[[str], None], beat: Callable[[], None]) -> None:
+        for _ in range(beats):
+            beat()
+
+    def agree(rank: Dist, flag: bool) -> bool:
+        nonlocal agreed
+        agreed += 1
+        return bool(rank.max([int(flag)])[0])
+
+    loop.export_best, loop.EXPORT_BEAT_SECONDS = export, -1.0
+    Dist.any = agree  # type: ignore[method-assign]
+    Loop._export(SimpleNamespace(dist=dist, config=None, progress=SimpleNamespace(say=print)))  # type: ignore[arg-type]
+    return agreed
+
+
+def test_all_ranks_hear_that_an_export_goes_on() -> None:
+    assert run_gang(heard, 2, 5) == [6, 6]
