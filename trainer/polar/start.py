@@ -8,7 +8,7 @@ from torch.optim import AdamW
 from polar.checkpoint import Loaded
 from polar.config import RunConfig
 from polar.distributed import Dist
-from polar.errors import CheckpointError
+from polar.errors import CheckpointError, ConfigError
 from polar.model import RewardModel, initial_weights
 from polar.parallel import Net, place
 from polar.plan import ModelDimensions
@@ -47,16 +47,35 @@ class Start:
 def find_start(config: RunConfig, dist: Dist) -> Start:
     """The newest good checkpoint of this run, else the one it branches from, else the init weights, or nothing.
 
-    Collective. Raises CheckpointError when the one that is wanted is not intact.
+    Collective. CheckpointError when the one that is wanted is not intact, ConfigError when it belongs to other groups.
     """
     resumed, branched = load_agreed(Path(config.checkpoint.directory), dist), None
     if resumed is None and config.resume_from:
         branched = load_together(Path(config.resume_from.path), config.resume_from.manifest_sha256, dist)
+        _check_same_groups(config, branched)
     continued, init = resumed or branched, config.model.init
     weights = of_checkpoint(continued) if continued else None
     if weights is None and init:
         weights = open_weights(Path(init.path), init.manifest_sha256)
     return Start(resumed=resumed, branched=branched, weights=weights)
+
+
+def _check_same_groups(config: RunConfig, trunk: Loaded) -> None:
+    """ConfigError when this run draws or splits its groups otherwise than the run that it continues.
+
+    The place in the data would mean other groups, and prompts held out here were trained on there.
+    """
+    theirs = trunk.config
+    data, held_out, now = theirs["data"], theirs["validation"], config.validation
+    for name, own, expected in (
+        ("seed", config.seed, theirs["seed"]),
+        ("data.pairing", config.data.pairing, data.get("pairing")),
+        ("data.negativesPerPositive", config.data.negatives_per_positive, data.get("negativesPerPositive")),
+        ("validation.heldOutPromptPercent", now.held_out_prompt_percent, held_out["heldOutPromptPercent"]),
+        ("validation.heldOutPolicies", now.held_out_policies, held_out.get("heldOutPolicies", 0)),
+    ):
+        if own != expected:
+            raise ConfigError(f"{name}: expected {expected} as in the run that resumeFrom continues, got {own}")
 
 
 def dimensions(config: RunConfig, start: Start, encoder: TextEncoder) -> ModelDimensions:

@@ -1,6 +1,7 @@
 """Cooldowns branched from a trunk, as real processes."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,11 @@ from typing import Any
 import pytest
 from programs import complete, points, start_server, tensor_hashes
 from run_documents import pretrain_document, trajectory_rows, write_json, write_jsonl
+
+from polar import distributed
+from polar.config import parse
+from polar.errors import ConfigError
+from polar.start import find_start
 
 STEPS, BRANCH = 10, 5
 
@@ -60,3 +66,19 @@ def test_a_cooldown_continues_after_a_loss_of_its_last_steps_as_if_it_had_not_be
     assert cooled != tensor_hashes(trunk, STEPS)
     shutil.rmtree(branch / "step-00000012")
     assert tensor_hashes(complete(config), 12) == cooled
+
+
+@pytest.mark.parametrize(
+    ("change", "want"),
+    [
+        ({"seed": 8}, "seed: expected 3 as in the run that resumeFrom continues, got 8"),
+        ({"validation__heldOutPromptPercent": 30}, "validation.heldOutPromptPercent: expected 25 as in the run"),
+        ({"data__negativesPerPositive": 1}, "data.negativesPerPositive: expected 2 as in the run"),
+    ],
+)
+def test_a_branch_that_draws_or_holds_out_other_groups_than_its_trunk_is_refused(
+    tmp_path: Path, rows: Path, trunk: Path, change: dict[str, Any], want: str
+) -> None:
+    config = parse(json.loads(branch_in(tmp_path, rows, trunk, budget__steps=STEPS, **change).read_text()))
+    with pytest.raises(ConfigError, match=re.escape(want)):
+        find_start(config, distributed.setup(0))
