@@ -6,7 +6,7 @@ are texts[k * r] .. texts[k * r + k - 1], k = per_row: one output, or reference,
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ from polar.pairs import hold_out
 from polar.row_check import Kind
 from polar.rows import list_files
 from polar.sampling import Index
-from polar.store import DataStore, Work, info_of, map_file, table
+from polar.store import DataStore, Work, content_of, info_of, map_file, table
 from polar.texts import WRAPPERS
 
 PartName = Literal["training", "seen", "unseen"]
@@ -80,7 +80,10 @@ class Texts:
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class Rows:
-    """The rows of a run in its own order; index arrays are maps of files. `wrapper` counts in WRAPPERS."""
+    """The rows of a run in its own order; index arrays are maps of files. `wrapper` counts in WRAPPERS.
+
+    `name` is that of the folder they are kept in; `content` depends on texts, policies and their order alone.
+    """
 
     name: str
     prompts: Texts
@@ -96,6 +99,7 @@ class Rows:
     references: dict[str, Index]  # rows of a part that can be references
     skipped_empty: int
     skipped_repeated: int
+    content: str = ""
 
     def __len__(self) -> int:
         return len(self.prompt)
@@ -140,7 +144,8 @@ def read_rows_of(reading: Reading, store: DataStore) -> Rows:
 def open_rows(folder: Path) -> Rows:
     """The rows of a finished index."""
     info = info_of(folder)
-    return _open(folder, info, {name: table(folder / _references(name), 1)[:, 0] for name in info["parts"]})
+    rows = _open(folder, info, {name: table(folder / _references(name), 1)[:, 0] for name in info["parts"]})
+    return replace(rows, content=content_of(folder, (TEXT, PROMPTS, CELLS)))
 
 
 def _build(reading: Reading, folder: Path, here: bool) -> Work[dict[str, Any]]:

@@ -60,6 +60,7 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         total_steps = task.total_steps(config)
         # 5 resume
         state = start.state(net, optimizer)
+        state.trains_on(data.content, config.data.path)
         # 6 no warm start: the weights are trained already
         parent = start.weights.manifest_sha256
         # 7 loop: step, validate, tell, save

@@ -57,10 +57,13 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         total_steps = task.total_steps(config)
         # 5 resume
         state = start.state(net, optimizer)
+        state.trains_on(data.content, config.data.path)
         # 6 warm start, when asked for and not done yet
         warm = config.warm_start is not None and start.continued is None
         if warm:
-            warm_start(config, WarmStart(net, task.corpus, dist), progress, lambda: stopping(dist, reporter))
+            first = WarmStart(net, task.corpus, dist)
+            first.most_tokens = fit.plan.setting.micro_batch_tokens
+            warm_start(config, first, progress, lambda: stopping(dist, reporter))
         # 7 loop: step, validate, tell, save
         progress.begin(state, total_steps, size_of(net.model))
         parent = start.weights.manifest_sha256 if start.weights else None

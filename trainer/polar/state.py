@@ -11,7 +11,7 @@ from torch.optim import AdamW
 from polar.checkpoint import Loaded, Snapshot
 from polar.config_reader import camel
 from polar.distributed import Dist
-from polar.errors import CheckpointError
+from polar.errors import CheckpointError, DataError
 from polar.optim import load_state, state_tensors
 from polar.parallel import Net
 from polar.precision import LossScale
@@ -26,7 +26,8 @@ from polar.tokenizer import TextEncoder
 @dataclass(kw_only=True, slots=True)
 class TrainState:
     """Counters of the whole run, over all attempts. `cursor` is the number of the next group, `validated_step` the
-    step of `validation`, `branched_at` the step at which another run was continued (0: none was)."""
+    step of `validation`, `branched_at` the step at which another run was continued (0: none was), `data` the content
+    of the rows that the cursor counts in ("": not known)."""
 
     step: int = 0
     cursor: int = 0
@@ -36,6 +37,16 @@ class TrainState:
     validated_step: int = 0
     baseline: StyleBaseline | None = None
     branched_at: int = 0
+    data: str = ""
+
+    def trains_on(self, content: str, path: str) -> None:
+        """Note the rows. DataError when they are not those that earlier steps counted in: some would come twice."""
+        if self.data and content != self.data:
+            raise DataError(
+                f"{path}: expected the rows of the first {self.step} steps ({self.data[:12]}...), got other rows "
+                f"({content[:12]}...). Put them back, or start a new run with model.init from the last checkpoint"
+            )
+        self.data = content
 
     def advance(self, result: StepResult, groups: int) -> None:
         """Count one step."""
@@ -94,6 +105,7 @@ def read_state(loaded: Loaded) -> TrainState:
             validated_step=int(saved.get("validatedStep", loaded.info.step)),
             baseline=StyleBaseline(**saved["styleBaseline"]) if saved.get("styleBaseline") else None,
             branched_at=int(saved.get("branchedAt", 0)),
+            data=str(saved.get("data", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{loaded.info.path}/state.json: {type(error).__name__}: {error}") from error
@@ -137,6 +149,7 @@ class Recorder:
             "validation": asdict(state.validation) if state.validation else None,
             "validatedStep": state.validated_step,
             "branchedAt": state.branched_at,
+            "data": state.data,
             "styleBaseline": asdict(state.baseline) if state.baseline else None,
             "torch": torch.__version__,
             **({"lossScale": asdict(self.net.scale)} if self.net.scale else {}),

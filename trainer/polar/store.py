@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -178,6 +178,12 @@ def info_of(folder: Path) -> dict[str, Any]:
     """What `build` noted in the manifest."""
     info: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())["info"]
     return info
+
+
+def content_of(folder: Path, names: Sequence[str]) -> str:
+    """A hash of what some of a sealed folder's files hold."""
+    files = json.loads((folder / MANIFEST).read_bytes())["files"]
+    return canonical_hash({name: files[name] for name in names if name in files})
 
 
 def fingerprint(path: Path) -> str:

@@ -86,6 +86,7 @@ class WarmStart:
     """Trains a model in place. Draws depend on seed and step alone, so repeating it gives the same weights."""
 
     def __init__(self, net: Net, corpus: Corpus, dist: Dist) -> None:
+        self.most_tokens = MICRO_BATCH_TOKENS[dist.device.type]
         if net.sharded:
             raise ConfigError("warmStart: expected engine.sharding none: only small models need a warm start")
         self._net = net
@@ -165,7 +166,7 @@ class WarmStart:
 
     def _batches(self, sequences: list[Labelled]) -> Iterator[tuple[Packed, Tensor]]:
         """Packed sequences and the labels of their tokens [N, K], in batches of limited size."""
-        for packed in micro_batches([[s.ids] for s in sequences], MICRO_BATCH_TOKENS[self._dist.device.type]):
+        for packed in micro_batches([[s.ids] for s in sequences], self.most_tokens):
             yield packed, torch.from_numpy(np.concatenate([sequences[i].labels for i in packed.order]))
 
     def _head(self) -> nn.Linear:

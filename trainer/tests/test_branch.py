@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from programs import complete, points, start_server, tensor_hashes
+from programs import Gang, complete, points, start_server, tensor_hashes
 from run_documents import pretrain_document, trajectory_rows, write_json, write_jsonl
 
 from polar import distributed
@@ -82,3 +82,17 @@ def test_a_branch_that_draws_or_holds_out_other_groups_than_its_trunk_is_refused
     config = parse(json.loads(branch_in(tmp_path, rows, trunk, budget__steps=STEPS, **change).read_text()))
     with pytest.raises(ConfigError, match=re.escape(want)):
         find_start(config, distributed.setup(0))
+
+
+def test_other_rows_than_the_trunks_are_refused_and_a_copy_of_its_rows_is_not(
+    tmp_path: Path, rows: Path, trunk: Path
+) -> None:
+    copy = Path(shutil.copy(rows, tmp_path / "copy.jsonl"))
+    other = write_jsonl(tmp_path / "other.jsonl", [*trajectory_rows(), *trajectory_rows(prompts=13)[-8:]])
+    options = {"budget__steps": 6, "optimizer__schedule": "constant"}
+    (tmp_path / "same").mkdir()
+    complete(branch_in(tmp_path / "same", copy, trunk, **options))
+    (tmp_path / "more").mkdir()
+    gang = Gang(branch_in(tmp_path / "more", other, trunk, **options))
+    assert gang.wait() == [11]
+    assert f"other.jsonl: expected the rows of the first {BRANCH} steps (" in gang.log().read_text()
