@@ -119,7 +119,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", choices=SIZES, help="default: the device's")
     parser.add_argument("--quick", action="store_true", help="a toy size, one round: shows that it runs, no more")
     parser.add_argument("--rounds", type=int, default=5, help="at most; fewer when time is short")
-    parser.add_argument("--seconds", type=float, default=530.0, help="time to stay within")
+    parser.add_argument("--seconds", type=float, default=570.0, help="time to stay within")
     parser.add_argument("--threads", type=int, default=0, help="default: the cores this process may use")
     parser.add_argument("--work", type=Path, help="where token files go while it runs")
     parser.add_argument("--out", type=Path, default=RESULTS)

@@ -74,7 +74,7 @@ def preference_data(bench: Bench, deadline: float) -> Result | None:
 def _against_trl(bench: Bench, name: str, groups: Groups, deadline: float, *, unshared: bool) -> Result:
     """TRL at each micro-batch on one batch, then the fastest against ours on all groups."""
     tell(f"{name}: TRL by micro-batch, {bench.size.batch} pairs, grouped by length")
-    scan, equal = _scan(bench, name, groups[: bench.size.batch])
+    scan, equal = _scan(bench, name, groups[: bench.size.batch], equal=unshared)
     best = min(scan, key=lambda micro_batch: scan[micro_batch])
     tell(f"{name}: ours against TRL at micro-batch {best}, {len(groups)} pairs an epoch")
     file = bench.tokens(name, groups)
@@ -127,32 +127,40 @@ def _raw(found: dict[str, Measured]) -> Result:
     }
 
 
-def _scan(bench: Bench, name: str, groups: Groups) -> tuple[dict[int, float], Result | None]:
-    """Seconds of TRL by micro-batch; the largest one against ours with as many groups in a micro-batch."""
+def _scan(bench: Bench, name: str, groups: Groups, *, equal: bool) -> tuple[dict[int, float], Result | None]:
+    """Seconds of TRL by micro-batch, larger ones as long as they are faster; if asked for, the largest one against ours
+    with as many groups in a micro-batch."""
     file = bench.tokens(f"{name}_one_batch", groups)
     seconds: dict[int, float] = {}
-    equal = None
     for micro_batch in MICRO_BATCHES:
         trl = bench.contender(f"trl_{micro_batch}", file, micro_batch=micro_batch, sampling=GROUPED)
-        ours = bench.contender(f"ours_{EQUAL}", file, most_tokens=LARGEST)
         try:
-            found = bench.play([trl], 0, 0) if micro_batch < EQUAL else bench.play([ours, trl], 1, 0)
+            found = bench.play([trl], 0, 0)
         except OutOfMemory:
             tell(f"  {trl.name:<16} needs more memory than there is")
-            continue
+            break
         seconds[micro_batch] = round(found[trl.name].warm_up["seconds"], 3)
-        if ours.name in found:
-            equal = _equal(bench, groups, found[ours.name], found[trl.name])
-    return seconds, equal
+        if seconds[micro_batch] > min(seconds.values()):
+            break
+    return seconds, _equal(bench, file, groups) if equal else None
 
 
-def _equal(bench: Bench, groups: Groups, ours: Measured, trl: Measured) -> Result:
-    limit = padded_flops(bench.size, trl.shapes) / group_flops(bench.size, groups).useful
+def _equal(bench: Bench, file: Path, groups: Groups) -> Result | None:
+    """Ours and TRL with eight pairs in every micro-batch. None when TRL runs out of memory."""
+    trl = bench.contender(f"trl_{EQUAL}", file, micro_batch=EQUAL, sampling=GROUPED)
+    ours = bench.contender(f"ours_{EQUAL}", file, most_tokens=LARGEST)
+    try:
+        found = bench.play([ours, trl], 1, 0)
+    except OutOfMemory:
+        tell(f"  {trl.name:<16} needs more memory than there is")
+        return None
+    mine, theirs = found[ours.name], found[trl.name]
+    limit = padded_flops(bench.size, theirs.shapes) / group_flops(bench.size, groups).useful
     return {
-        "ours_over_trl": ratio(trl, ours),
+        "ours_over_trl": ratio(theirs, mine),
         "limit": round(limit, 3),
-        "peak_mib_ours": ours.memory["peak_mib"],
-        "peak_mib_trl": trl.memory["peak_mib"],
+        "peak_mib_ours": mine.memory["peak_mib"],
+        "peak_mib_trl": theirs.memory["peak_mib"],
     }
 
 

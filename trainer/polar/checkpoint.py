@@ -152,7 +152,6 @@ def load(path: Path, manifest_sha256: str | None = None, *, model_only: bool = F
     `manifest_sha256` pins the checkpoint; `model_only` leaves optimizer and RNG empty (and unread). Raises
     CheckpointError naming the file that is missing or wrong.
     """
-    path = Path(path)
     manifest = read_pinned(path, manifest_sha256)
     skipped = (OPTIMIZER, RNG) if model_only else ()
     files = [part for name in manifests.FILES if name not in skipped for part in manifests.parts(name, manifest.shards)]
@@ -262,7 +261,7 @@ def _commit(temporary: Path, target: Path, written: Manifest) -> CheckpointInfo:
         except CheckpointError:
             remove_tree(target)
         else:
-            tensors = [name for name in written.files if name.endswith(".safetensors")]
+            tensors = (name for name in written.files if name.endswith(".safetensors"))
             differing = [name for name in tensors if present.files.get(name) != written.files[name]]
             if differing:
                 raise PolarError(f"{target}: exists and differs in {', '.join(differing)}; not overwritten")
@@ -275,9 +274,8 @@ def _commit(temporary: Path, target: Path, written: Manifest) -> CheckpointInfo:
 
 def step_directories(root: Path) -> list[Path]:
     """Checkpoint directories with a manifest, by step; a step directory without one is being removed."""
-    if not root.is_dir():
-        return []
-    named = [path for path in root.iterdir() if STEP_NAME.match(path.name) and (path / MANIFEST).exists()]
+    entries = root.iterdir() if root.is_dir() else ()
+    named = [path for path in entries if STEP_NAME.match(path.name) and (path / MANIFEST).exists()]
     return sorted(named, key=lambda path: int(path.name.removeprefix("step-")))
 
 
