@@ -78,9 +78,8 @@ describe('a stored PolarPretrain', () => {
   before(async () => { await post(changed(GOOD_PRETRAIN, 'metadata.name', 'stored'), false); });
 
   const frozen: readonly (readonly [string, object])[] = [
-    ['model', { model: { size: '3M' } }], ['data', { data: { pairing: 'crossPrompt' } }], ['budget', { budget: { steps: 200 } }],
-    ['optimizer', { optimizer: { learningRate: '0.01' } }], ['validation', { validation: { pairs: 50 } }],
-    ['checkpoint', { checkpoint: { keepLast: 7 } }], ['seed', { seed: 7 }], ['warmStart', { warmStart: { policyClassification: { steps: 3 } } }],
+    ['model', { model: { size: '3M' } }], ['data', { data: { pairing: 'crossPrompt' } }], ['optimizer', { optimizer: { learningRate: '0.01' } }], ['validation', { validation: { pairs: 50 } }],
+    ['checkpoint', { checkpoint: { store: { pvc: 'elsewhere' } } }], ['managedBy', { managedBy: 'kueue.x-k8s.io/multikueue' }], ['seed', { seed: 7 }], ['warmStart', { warmStart: { policyClassification: { steps: 3 } } }],
     ['resumeFrom', { resumeFrom: { uri: 'pvc://runs/a/step-00000005' } }],
   ];
   for (const [field, spec] of frozen) {
@@ -91,7 +90,14 @@ describe('a stored PolarPretrain', () => {
     });
   }
 
-  for (const spec of [{ suspend: true }, { recovery: { maxRestarts: 3 } }, { workers: { image: 'trainer:2' } }, { engine: { activationCheckpointing: true } }, { export: { formats: ['onnx'] } }]) {
+  for (const budget of [{ steps: 1 }, { steps: null, tokens: '1B' }]) {
+    test(`cannot get the budget ${JSON.stringify(budget)}, and the refusal says why`, async () => {
+      const message = await refusal(edit('stored', { budget }));
+      assert.match(message, /spec\.budget.*may be raised.*not lowered/);
+    });
+  }
+
+  for (const spec of [{ budget: { steps: 1_000_000 } }, { checkpoint: { keepLast: 7 } }, { ttlSecondsAfterFinished: 60 }, { suspend: true }, { recovery: { maxRestarts: 3 } }, { workers: { image: 'trainer:2' } }, { engine: { activationCheckpointing: true } }, { export: { formats: ['onnx'] } }]) {
     test(`can change ${JSON.stringify(spec)}`, async () => { await edit('stored', spec); });
   }
 

@@ -54,7 +54,7 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   pretrain('no data location', 'spec.data.uri', undefined, 'spec.data.uri', 'Required'),
   pretrain('no budget', 'spec.budget', undefined, 'spec.budget', 'Required'),
   pretrain('no checkpoint store', 'spec.checkpoint', undefined, 'spec.checkpoint', 'Required'),
-  pretrain('a checkpoint store without a claim', 'spec.checkpoint.store', {}, 'spec.checkpoint.store.pvc', 'Required'),
+  pretrain('a checkpoint store without a claim', 'spec.checkpoint.store', {}, 'spec.checkpoint.store', 'exactly one of pvc and s3'),
   finetune('nothing to start from', 'spec.init', undefined, 'spec.init', 'Required'),
   // unknown fields
   pretrain('a misspelt top field', 'spec.modle', { size: '1M' }, 'spec.modle', 'unknown field'),

@@ -223,6 +223,7 @@ class RunConfig:
     resume_from: ResumeFrom | None = None
     watch: Watch = field(default_factory=Watch)
     export: Export = field(default_factory=Export)
+    resume_before_step: int | None = None
 
     def __post_init__(self) -> None:
         need(self.seed >= 0, "seed", "at least 0", self.seed)

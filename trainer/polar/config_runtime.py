@@ -47,17 +47,34 @@ class Telemetry:
 
 
 @dataclass(kw_only=True, frozen=True, slots=True)
+class S3:
+    """A bucket of an S3-compatible object store; credentials come from the environment."""
+
+    bucket: str
+    prefix: str
+    endpoint: str | None = None
+    region: str | None = None
+
+
+@dataclass(kw_only=True, frozen=True, slots=True)
 class Checkpoint:
     """Where checkpoints go and which of them stay."""
 
     directory: str
     uri: str
-    every_steps: int
     keep_last: int
     keep_best: int
+    every_steps: int | None = None
+    every_seconds: int | None = None
+    mean_seconds_between_failures: int | None = None
+    keep_steps: tuple[int, ...] = ()
+    s3: S3 | None = None
 
     def __post_init__(self) -> None:
-        need(self.every_steps >= 1, "everySteps", "at least 1", self.every_steps)
+        intervals = (self.every_steps, self.every_seconds, self.mean_seconds_between_failures)
+        given = [interval for interval in intervals if interval is not None]
+        need(len(given) == 1, "everySteps", "it, everySeconds or meanSecondsBetweenFailures", len(given))
+        need(given[0] >= 1, "everySteps", "at least 1", given[0])
         need(self.keep_last >= 1, "keepLast", "at least 1", self.keep_last)
 
 

@@ -61,7 +61,7 @@ class Loop:
                     self.progress.say(line)
                 last = state.step == self.total_steps
                 stop = not last and stopping(self.dist, self.reporter)
-                save = last or stop or state.step % config.checkpoint.every_steps == 0
+                save = last or stop or state.step % (config.checkpoint.every_steps or 500) == 0
                 validate = not stop and (save or state.step % config.validation.every_steps == 0)
                 self._compare(state, save)
                 if validate:

@@ -39,10 +39,10 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True)
 class Commands:
-    """What the operator asks of a running attempt; `continue_to_steps` 0 means no change."""
+    """What the operator asks of a running attempt; `keep_steps` are checkpoints that other objects refer to."""
 
     save_and_stop: bool = False
-    continue_to_steps: int = 0
+    keep_steps: tuple[int, ...] = ()
 
 
 class Reporter:
@@ -106,7 +106,7 @@ class Reporter:
         if not self._stream:
             return Commands()
         command = self._stream.command
-        return Commands(save_and_stop=command.save_and_stop, continue_to_steps=command.continue_to_steps)
+        return Commands(save_and_stop=command.save_and_stop, keep_steps=tuple(command.keep_steps))
 
     def sync(self) -> None:
         """Makes the points in metrics.jsonl durable. May be called from another thread."""

@@ -165,12 +165,12 @@ def test_a_server_that_never_answers_costs_the_loop_nothing_and_the_end_its_time
 
 def test_commands_reach_the_loop(start: Start, ingest: Ingest) -> None:
     ingest.command.save_and_stop = True
-    ingest.command.continue_to_steps = 900
+    ingest.command.keep_steps.append(900)
     reporter = start(ingest)
     deadline = time.monotonic() + 20
     while not reporter.commands().save_and_stop and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert reporter.commands() == report.Commands(save_and_stop=True, continue_to_steps=900)
+    assert reporter.commands() == report.Commands(save_and_stop=True, keep_steps=(900,))
 
 
 def test_a_resumed_attempt_sends_the_curve_up_to_its_step_in_pieces_and_cuts_the_file_there(

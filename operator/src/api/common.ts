@@ -52,13 +52,33 @@ export const validation = z.object({
     ...rules(rule('self != 1', 'must be 0 or at least 2: a pair needs two policies')) }),
 }).meta({ description: 'Held-out data. Validation loss is the Bradley-Terry loss on held-out prompts, for seen and for unseen policies.' });
 
+const s3Store = z.object({
+  bucket: z.string().min(3).max(63).regex(/^[a-z0-9][a-z0-9.-]*[a-z0-9]$/).meta({ description: 'Name of the bucket.' }),
+  prefix: z.string().max(512).regex(/^[A-Za-z0-9._=@+-]+(\/[A-Za-z0-9._=@+-]+)*$/).optional().meta({ description: 'Put before the names of all objects.' }),
+  endpoint: z.string().max(512).regex(/^https?:\/\/[^\s]+$/).optional().meta({ description: 'URL of the service when it is not AWS.' }),
+  region: z.string().min(1).max(64).regex(/^[a-z0-9-]+$/).optional().meta({ description: 'Region of the bucket.' }),
+  credentialsSecretRef: z.object({ name: objectName('Name of the Secret.') }).optional()
+    .meta({ description: 'Secret of this namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN when needed. Absent: what the environment of the pods gives (workload identity).' }),
+}).meta({ description: 'A bucket of an S3-compatible object store.' });
+
+export const checkpointStore = z.object({
+  pvc: objectName('PersistentVolumeClaim for checkpoints; more than one worker needs ReadWriteMany.').optional(),
+  s3: s3Store.optional(),
+}).meta({ description: 'Where checkpoints are written.', ...rules(rule('has(self.pvc) != has(self.s3)', 'exactly one of pvc and s3 must be given')) });
+
 export const checkpoint = z.object({
-  store: z.object({ pvc: objectName('PersistentVolumeClaim for checkpoints; more than one worker needs ReadWriteMany.') })
-    .meta({ description: 'Where checkpoints are written.' }),
-  everySteps: z.int().min(1).max(1_000_000).default(500).meta({ description: 'Steps between checkpoints; the last step is always saved.' }),
+  store: checkpointStore,
+  everySteps: z.int().min(1).max(1_000_000).optional().meta({ description: 'Steps between checkpoints, instead of everyMinutes; the last step is always saved.' }),
+  everyMinutes: z.union([z.int().min(1).max(1440), z.literal('auto')]).optional().meta({
+    description: 'Minutes between checkpoints; the last step is always saved. auto, which holds when neither this nor everySteps is given: by Young and Daly from the time a save takes and the mean time between failures.',
+    'x-kubernetes-int-or-string': true,
+    ...rules(rule("type(self) == int ? self >= 1 && self <= 1440 : self == 'auto'", 'must be a whole number between 1 and 1440, or auto')),
+  }),
   keepLast: z.int().min(1).max(100).default(3).meta({ description: 'Number of newest checkpoints to keep.' }),
   keepBest: z.int().min(0).max(100).default(1).meta({ description: 'Number of best checkpoints by validation loss to keep as well.' }),
-}).meta({ description: 'Immutable checkpoint directories with verified manifests.' });
+  deletionPolicy: z.enum(['Retain', 'Delete']).default('Retain').meta({ description: 'What becomes of the checkpoints when this object is deleted. Retain: they stay. Delete: a short Job removes them first.' }),
+}).meta({ description: 'Immutable checkpoint directories with verified manifests.',
+  ...rules(rule('!(has(self.everySteps) && has(self.everyMinutes))', 'everySteps and everyMinutes exclude each other')) });
 
 const toleration = z.object({
   key: z.string().max(317).optional().meta({ description: 'Key of the taint; all keys when absent and operator is Exists.' }),
@@ -94,8 +114,31 @@ export const workers = z.object({
   }).optional().meta({ description: 'Resources of each worker\'s container.' }),
   terminationGracePeriodSeconds: z.int().min(5).max(7200).default(120)
     .meta({ description: 'Time a worker has after SIGTERM to save a checkpoint; at least twice the time a save takes.' }),
+  podGroup: z.enum(['none', 'volcano', 'coscheduling']).default('none')
+    .meta({ description: 'A PodGroup for a gang scheduler. none: the default scheduler, or Kueue with queue. volcano: scheduling.volcano.sh. coscheduling: scheduling.x-k8s.io. podTemplate.schedulerName names the scheduler; volcano when absent with podGroup volcano.' }),
+  topology: z.object({
+    mode: z.enum(['required', 'preferred']).default('preferred').meta({ description: 'Whether workers wait when they do not fit into one domain.' }),
+    level: z.string().min(1).max(317).regex(/^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$/).meta({ description: 'Label of nodes that names the domain, for example topology.kubernetes.io/zone or a rack label.' }),
+  }).optional().meta({ description: 'Workers close to each other: within one domain of that level. With queue it is Kueue\'s topology request, otherwise a pod affinity.' }),
   podTemplate: podTemplate.optional(),
 }).meta({ description: 'The gang of trainer pods.' });
+
+export const queue = z.object({
+  name: objectName('Name of the Kueue LocalQueue in this namespace.'),
+  priorityClassName: objectName('Name of a Kueue WorkloadPriorityClass.').optional(),
+  evictionGraceSeconds: z.int().min(0).max(86_400).default(600)
+    .meta({ description: 'How long evicted workers may take to save a checkpoint before they are removed and the quota is given back.' }),
+}).meta({ description: 'Wait for quota of Kueue before any worker is created. Absent: start at once.' });
+
+/** Fields of the life of a run, apart from what it trains. */
+export const lifecycle = {
+  queue: queue.optional(),
+  suspend: z.boolean().default(false).meta({ description: 'True: save a checkpoint, remove the workers and wait. False: train, continuing from the newest checkpoint.' }),
+  ttlSecondsAfterFinished: z.int().min(0).max(2_147_483_647).optional()
+    .meta({ description: 'This object is deleted so many seconds after the run is Complete or Failed, once no unfinished run waits for it. Its checkpoints follow checkpoint.deletionPolicy. Absent: it stays.' }),
+  managedBy: z.enum(['polar.training/operator', 'kueue.x-k8s.io/multikueue']).default('polar.training/operator')
+    .meta({ description: 'Who runs this object. kueue.x-k8s.io/multikueue: a copy of it on another cluster does, and this operator leaves it alone.' }),
+};
 
 export const recovery = z.object({
   maxRestarts: z.int().min(0).max(1000).default(10).meta({ description: 'Attempts after the first that may follow a crash. Evictions and preemptions are not counted.' }),
@@ -103,6 +146,12 @@ export const recovery = z.object({
     .meta({ description: 'Time without a finished step, in seconds, after which the workers are taken to hang: their stacks are printed and the attempt ends, counted as a crash. 0: ten times the median step, at least 120 seconds.' }),
   hashEverySteps: z.int().min(0).max(1_000_000).default(100)
     .meta({ description: 'Steps between comparisons of a hash of the weights over all workers, which finds hardware that computes wrongly; 0 compares nothing.' }),
+  silenceTimeoutSeconds: z.int().min(0).max(604_800).default(3600)
+    .meta({ description: 'Time without any report of the trainer, while the operator could have received one, after which the attempt is asked to save and stop and is then replaced, counted as a crash. 0: never.' }),
+  saveTimeoutSeconds: z.int().min(1).max(86_400).default(600)
+    .meta({ description: 'How long workers may take to save a checkpoint when the operator asks them to stop (suspend, a raised budget); afterwards their Job is deleted, which leaves them workers.terminationGracePeriodSeconds.' }),
+  avoidNodeAfterFailures: z.int().min(0).max(100).default(2)
+    .meta({ description: 'A node on which so many attempts of this run failed is avoided by later attempts as far as others fit. 0: none is avoided.' }),
   startDeadlineSeconds: z.int().min(1).max(604_800).default(1800)
     .meta({ description: 'The run fails when an attempt\'s workers have not all started (scheduling, image, quota) after this time.' }),
 }).meta({ description: 'What happens when an attempt ends or does not start.' });
@@ -116,6 +165,29 @@ export const stepsOrEpochs = z.object({
   steps: z.int().min(1).max(100_000_000).optional().meta({ description: 'Number of optimizer steps.' }),
   epochs: z.int().min(1).max(1000).optional().meta({ description: 'Passes over the training triplets; the paper trains one.' }),
 }).meta({ description: 'When training ends.', ...rules(rule('has(self.steps) != has(self.epochs)', 'exactly one of steps and epochs must be given')) });
+
+const celCount = (path: string): string =>
+  `double(${path}.find('^[0-9.]+')) * (${path}.endsWith('K') ? 1e3 : ${path}.endsWith('M') ? 1e6 : ${path}.endsWith('B') ? 1e9 : ${path}.endsWith('T') ? 1e12 : 1.0)`;
+
+const onlyRaised = (unit: string, value: (path: string) => string): Record<string, string> => {
+  const [now, before] = [`self.budget.${unit}`, `oldSelf.budget.${unit}`];
+  return rule(`!has(${before}) || (has(${now}) && ${value(now)} >= ${value(before)})`, 'budget may be raised, also of a run that is complete, but not lowered or given in another unit: create a new run instead', '.budget');
+};
+
+/** A budget may grow: the run then goes on where it stopped. */
+export const budgetRules = (unit: 'tokens' | 'epochs'): readonly Record<string, string>[] => [
+  onlyRaised('steps', (path) => path), onlyRaised(unit, unit === 'tokens' ? celCount : (path) => path),
+];
+
+const IMMUTABLE_LATER = 'cannot be changed after creation: create a new run instead';
+
+/** Which parts of checkpoint, queue and managedBy keep their first value. */
+export const lifecycleRules: readonly Record<string, string>[] = [
+  rule('self.checkpoint.store == oldSelf.checkpoint.store', `checkpoint.store ${IMMUTABLE_LATER}`, '.checkpoint.store'),
+  rule('self.managedBy == oldSelf.managedBy', `managedBy ${IMMUTABLE_LATER}`, '.managedBy'),
+  rule('oldSelf.suspend || (has(self.queue) == has(oldSelf.queue) && (!has(self.queue) || self.queue.name == oldSelf.queue.name))',
+    'queue.name can be changed only while the run is suspended', '.queue'),
+];
 
 export const dataEncoding = {
   maxLength: z.int().min(16).max(1_048_576).default(16384).meta({ description: 'Longest sequence in tokens: prompt, reference, prompt, candidate and special tokens. The prompt keeps its end.' }),

@@ -13,27 +13,31 @@ export const EXIT_CODES = {
   Interrupted: 20,
 } as const;
 
-export type FailureReason = keyof typeof EXIT_CODES | 'Disrupted';
+/** Silent: the operator heard nothing for recovery.silenceTimeoutSeconds and stopped the attempt. */
+export type ExitReason = keyof typeof EXIT_CODES;
 
-/** never: no further attempt. charged: counts against recovery.maxRestarts. free: does not. */
-export type RestartPolicy = 'never' | 'charged' | 'free';
+export type FailureReason = ExitReason | 'Disrupted' | 'Silent';
+
+/** never: no further attempt. once: one charged attempt from the checkpoint before the newest, then none. charged: counts against recovery.maxRestarts. free: does not. */
+export type RestartPolicy = 'never' | 'once' | 'charged' | 'free';
 
 export const RESTART_AFTER: Readonly<Record<FailureReason, RestartPolicy>> = {
   Crashed: 'charged',
   ConfigInvalid: 'never',
   DataInvalid: 'never',
   CheckpointInvalid: 'never',
-  NonFiniteLoss: 'never',
+  NonFiniteLoss: 'once',
   StorageFull: 'never',
   OutOfMemory: 'charged',
   Hung: 'charged',
   ReplicasDiffer: 'charged',
   Interrupted: 'free',
   Disrupted: 'free',
+  Silent: 'charged',
 };
 
 /** The pod-failure-policy rules of every attempt's Job, in order; the Job's Failed message names the rule that matched. */
-export const FAILURE_RULES: readonly { readonly reasons: readonly FailureReason[] }[] = [
+export const FAILURE_RULES: readonly { readonly reasons: readonly (ExitReason | 'Disrupted')[] }[] = [
   { reasons: ['ConfigInvalid', 'DataInvalid', 'CheckpointInvalid'] },
   { reasons: ['NonFiniteLoss'] },
   { reasons: ['StorageFull'] },

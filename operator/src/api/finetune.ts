@@ -1,6 +1,6 @@
 // PolarFinetune: fine-tuning on ranked preference triplets (paper section 3.4, Eq. 8).
 import { z } from 'zod';
-import { checkpoint, dataEncoding, fitsPrompt, recovery, stepsOrEpochs, validation, workers } from './common.ts';
+import { budgetRules, checkpoint, dataEncoding, fitsPrompt, lifecycle, lifecycleRules, recovery, stepsOrEpochs, validation, workers } from './common.ts';
 import { engine, exported } from './engine.ts';
 import { fitsSchedule, optimizer } from './optimizer.ts';
 import { decimal, immutable, objectName, rule, rules, volumeUri } from './scalars.ts';
@@ -33,11 +33,11 @@ export const finetuneSpec = z.object({
   recovery: recovery.prefault({}),
   export: exported.prefault({}),
   seed: z.int().min(0).max(2_147_483_647).default(0).meta({ description: 'Seed of the split, the order of triplets and dropout.' }),
-  suspend: z.boolean().default(false).meta({ description: 'True: save a checkpoint, remove the workers and wait. False: train, continuing from the newest checkpoint.' }),
+  ...lifecycle,
 }).meta({
   description: 'What to fine-tune, on what, and how.',
   ...rules(
-    ...['init', 'data', 'dropout', 'budget', 'optimizer', 'validation', 'checkpoint', 'seed'].map(immutable), fitsSchedule,
+    ...['init', 'data', 'dropout', 'optimizer', 'validation', 'seed'].map(immutable), ...budgetRules('epochs'), ...lifecycleRules, fitsSchedule,
     rule('self.workers.replicas * (self.workers.gpusPerWorker > 0 ? self.workers.gpusPerWorker : 1) <= self.optimizer.batchTriplets',
       'optimizer.batchTriplets must be at least the number of training processes, workers.replicas * workers.gpusPerWorker'),
   ),

@@ -1,6 +1,6 @@
 // PolarPretrain: contrastive pre-training on trajectories of many policies (paper sections 3.3 and 4.1).
 import { z } from 'zod';
-import { checkpoint, dataEncoding, fitsPrompt, model, recovery, stepsOrTokens, validation, workers } from './common.ts';
+import { budgetRules, checkpoint, dataEncoding, fitsPrompt, lifecycle, lifecycleRules, model, recovery, stepsOrTokens, validation, workers } from './common.ts';
 import { engine, exported } from './engine.ts';
 import { AUTO, fitsSchedule, pretrainOptimizer } from './optimizer.ts';
 import { decimal, immutable, objectName, rule, rules, volumeUri } from './scalars.ts';
@@ -66,11 +66,11 @@ export const pretrainSpec = z.object({
   recovery: recovery.prefault({}),
   export: exported.prefault({}),
   seed: z.int().min(0).max(2_147_483_647).default(0).meta({ description: 'Seed of initial weights, splits, sampling and dropout.' }),
-  suspend: z.boolean().default(false).meta({ description: 'True: save a checkpoint, remove the workers and wait. False: train, continuing from the newest checkpoint.' }),
+  ...lifecycle,
 }).meta({
   description: 'What to train, on what, and how.',
   ...rules(
-    ...['model', 'data', 'budget', 'optimizer', 'validation', 'checkpoint', 'seed'].map(immutable),
+    ...['model', 'data', 'optimizer', 'validation', 'seed'].map(immutable), ...budgetRules('tokens'), ...lifecycleRules,
     optionalImmutable('warmStart'), optionalImmutable('resumeFrom'),
     rule(['model.size', 'model.architecture', 'model.init', 'resumeFrom'].map(given).join(' || '), 'one of model.size, model.architecture, model.init and resumeFrom must be given: they bring the dimensions of the model', '.model'),
     rule('!(has(self.resumeFrom) && (has(self.model.init) || has(self.warmStart)))', 'resumeFrom excludes model.init and warmStart: it continues weights that are trained already', '.resumeFrom'),

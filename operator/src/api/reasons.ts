@@ -1,6 +1,6 @@
 // Every condition type and reason a run can show. docs/conditions.md explains each; a test holds the two together.
 
-export const CONDITIONS = ['Accepted', 'PodsReady', 'Progressing', 'Stalled', 'Suspended', 'Complete', 'Failed'] as const;
+export const CONDITIONS = ['Accepted', 'Admitted', 'PodsReady', 'Progressing', 'Stalled', 'Suspended', 'Complete', 'Failed'] as const;
 export type ConditionType = (typeof CONDITIONS)[number];
 
 export const REASONS = {
@@ -16,6 +16,15 @@ export const REASONS = {
   PretrainNotFound: 'The pre-train run named in init.pretrainRef or resumeFrom.pretrainRef does not exist.',
   PretrainFailed: 'The pre-train run named in init.pretrainRef or resumeFrom.pretrainRef failed.',
   CheckpointNotFound: 'The pre-train run named in resumeFrom.pretrainRef has no checkpoint at resumeFrom.step, or none any more.',
+  SecretNotFound: 'The Secret of checkpoint.store.s3.credentialsSecretRef does not exist.',
+  StoreNotSupported: 'The checkpoint store cannot do what the run asks for; the message says what.',
+  ManagedElsewhere: 'spec.managedBy names another controller; this operator leaves the run alone.',
+  // Admitted
+  NoQueue: 'spec.queue is not set: the run starts without asking for quota.',
+  WaitingForQuota: 'Kueue has not admitted the run yet; the message is Kueue\'s.',
+  QuotaReserved: 'Kueue has admitted the run.',
+  Evicted: 'Kueue takes the quota back; workers save a checkpoint and stop, and the run waits for quota again.',
+  KueueNotInstalled: 'spec.queue is set, but the cluster has no Kueue Workload resource.',
   // PodsReady
   AllPodsReady: 'Every worker of the attempt is running.',
   PodsPending: 'Workers of the attempt are being scheduled or started.',
@@ -25,6 +34,7 @@ export const REASONS = {
   Creating: 'The attempt is being created.',
   Training: 'The trainer runs.',
   RestartPending: 'An attempt ended; the next one starts when its delay has passed and its pods are gone.',
+  Saving: 'The workers were asked to save a checkpoint and stop; the message says why.',
   NotStarted: 'Nothing has been started yet.',
   Finished: 'The run has ended.',
   // Stalled
@@ -34,12 +44,15 @@ export const REASONS = {
   ContainerStartFailed: 'A container cannot be created or started; the message is the kubelet\'s.',
   PodCreationRefused: 'The API server refuses the workers (quota, admission); the message is the Job controller\'s.',
   StartDeadlineExceeded: 'The workers did not all start within recovery.startDeadlineSeconds.',
+  NoReports: 'The workers run, but the trainer has not reported for a long time.',
+  NoCheckpoint: 'The run trains, but its newest checkpoint is much older than the checkpoint interval.',
   // Suspended
   SuspendRequested: 'spec.suspend is true; workers save a checkpoint and stop.',
   NotSuspended: 'spec.suspend is false.',
   // Complete
   AllStepsDone: 'The last step was trained, validated and saved.',
   NotComplete: 'The last step has not been reached.',
+  BudgetRaised: 'The budget was raised after the run had completed: it goes on.',
   // Failed
   NotFailed: 'The run has not failed.',
   MaxRestartsExceeded: 'More attempts crashed than recovery.maxRestarts allows.',
@@ -53,6 +66,7 @@ export const REASONS = {
   OutOfMemory: 'A worker ran out of memory.',
   Hung: 'A worker made no progress for longer than the hang timeout; the message names it.',
   ReplicasDiffer: 'Workers no longer have the same weights: a device or its memory is faulty.',
+  Silent: 'No report came for recovery.silenceTimeoutSeconds; the attempt was stopped and replaced.',
   Interrupted: 'The attempt was asked to stop and saved a checkpoint.',
   Disrupted: 'A worker was evicted, preempted or drained.',
 } as const;

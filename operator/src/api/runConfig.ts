@@ -35,7 +35,17 @@ export const runConfig = z.strictObject({
   optimizer: resolvedOptimizer.extend({ cooldownPercent: z.int().optional() }),
   warmStart: z.strictObject({ policyClassification: z.strictObject(pretrainSpec.shape.warmStart.unwrap().shape.policyClassification.shape) }).optional(),
   validation: z.strictObject({ ...validation.shape, heldOutPolicies: z.int().min(0).optional() }),
-  checkpoint: z.strictObject({ directory: path, uri: z.string(), everySteps: z.int().min(1), keepLast: z.int().min(1), keepBest: z.int().min(0) }),
+  checkpoint: z.strictObject({
+    directory: path, uri: z.string(),
+    everySteps: z.int().min(1).optional(), everySeconds: z.int().min(1).optional(),
+    /** Neither of the two: by Young and Daly from this. */
+    meanSecondsBetweenFailures: z.int().min(1).optional(),
+    keepLast: z.int().min(1), keepBest: z.int().min(0), keepSteps: z.array(z.int().min(0)).optional(),
+    /** An object store: directory is then a local folder of the pod. Credentials come from the environment. */
+    s3: z.strictObject({ bucket: z.string(), prefix: z.string(), endpoint: z.string().optional(), region: z.string().optional() }).optional(),
+  }),
+  /** Start from the newest good checkpoint before that step. */
+  resumeBeforeStep: z.int().min(1).optional(),
   engine: z.strictObject(engine.shape).partial().optional(),
   resumeFrom: checkpointPath.optional(),
   watch: z.strictObject({ hangTimeoutSeconds: z.int().min(0).optional(), hashEverySteps: z.int().min(0).optional() }).optional(),

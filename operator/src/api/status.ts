@@ -8,7 +8,7 @@ const time = (description: string): z.ZodOptional<z.ZodString> => z.string().max
 const text = (max: number, description: string): z.ZodOptional<z.ZodString> => z.string().max(max).optional().meta({ description });
 
 export const condition = z.object({
-  type: z.string().max(316).meta({ description: 'Accepted, PodsReady, Progressing, Stalled, Suspended, Complete or Failed.' }),
+  type: z.string().max(316).meta({ description: 'Accepted, Admitted, PodsReady, Progressing, Stalled, Suspended, Complete or Failed.' }),
   status: z.enum(['True', 'False', 'Unknown']).meta({ description: 'Whether the condition holds.' }),
   reason: z.string().min(1).max(1024).meta({ description: 'Machine-readable reason in CamelCase.' }),
   message: z.string().max(32768).meta({ description: 'What happened and what can be done about it.' }),
@@ -64,13 +64,17 @@ export const progress = z.object({
   stragglerRank: whole('A process whose own part of a step takes over 1.5 times as long as the others\'; absent when there is none.'),
   etaSeconds: whole('Seconds until the last step at the present rate.'),
   resumedFromStep: whole('Step this attempt started from.'),
+  trainSeconds: number('Seconds of training that this step contains, over all attempts: steps that were lost and done again count once.'),
+  lostSteps: whole('Steps done in vain: after the checkpoint an attempt was resumed from, summed over all attempts.'),
+  saveSeconds: number('Seconds the last checkpoint stopped training.'),
+  checkpointEverySeconds: number('Seconds between checkpoints as now used.'),
   lastReportTime: time('When the operator last heard from the trainer.'),
 }).meta({ description: 'What the trainer last reported.' });
 
 export const runStatus = z.object({
   observedGeneration: z.int().min(0).optional().meta({ description: 'metadata.generation that conditions reflect.' }),
   conditions: z.array(condition).max(16).optional()
-    .meta({ description: 'State of the run: Accepted, PodsReady, Progressing, Stalled, Suspended, Complete, Failed.', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] }),
+    .meta({ description: 'State of the run: Accepted, Admitted, PodsReady, Progressing, Stalled, Suspended, Complete, Failed.', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] }),
   phase: z.enum(PHASES).optional().meta({ description: 'Summary of the conditions for people; decide on conditions.' }),
   attempt: whole('Number of the current or last attempt; each is one Job.'),
   restarts: whole('Attempts that followed a crash; counted against recovery.maxRestarts.'),
@@ -81,6 +85,24 @@ export const runStatus = z.object({
   attemptStartTime: time('When the current attempt was created.'),
   completionTime: time('When the run completed or failed.'),
   checkpointDirectoryUri: text(1024, 'Directory that holds the checkpoints of this run.'),
+  budget: z.object({ steps: whole('Steps.'), tokens: text(16, 'Tokens.'), epochs: whole('Epochs.') }).optional().meta({ description: 'spec.budget of the current or last attempt.' }),
+  restartsByReason: z.array(z.object({ reason: z.string().min(1).max(64).meta({ description: 'Why the attempt before ended.' }), count: z.int().min(1).meta({ description: 'How often.' }) }))
+    .max(32).optional().meta({ description: 'Attempts after the first by why the attempt before ended, interruptions included.', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['reason'] }),
+  lastFailure: z.object({
+    attempt: whole('Attempt that failed.'), reason: text(64, 'Why.'), message: text(2048, 'What the worker said.'), node: text(253, 'Node of that worker.'), time: time('When.'),
+  }).optional().meta({ description: 'The last attempt that ended before its time.' }),
+  failedNodes: z.array(z.object({ name: z.string().min(1).max(253).meta({ description: 'Name of the node.' }), failures: z.int().min(1).meta({ description: 'Attempts that failed on it.' }) }))
+    .max(16).optional().meta({ description: 'Nodes on which attempts failed.', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
+  resumeBeforeStep: whole('The attempt continues from a checkpoint before this step: the loss became NaN or infinite after a later one.'),
+  stopRequest: z.object({
+    attempt: whole('Attempt that is asked to stop.'), reason: text(64, 'Why: SuspendRequested, Evicted, BudgetRaised or Silent.'), time: time('Since when.'),
+  }).optional().meta({ description: 'The workers are asked to save a checkpoint and stop.' }),
+  effectiveTrainingTime: number('Share of the time since startTime, suspension and waiting for quota left out, 0 to 1, that went into steps which count.'),
+  idleSeconds: whole('Seconds suspended or waiting for quota, up to the last change.'),
+  idleSince: time('Since when the run is suspended or waits for quota; absent when it does neither.'),
+  workload: text(253, 'Name of the Kueue Workload.'),
+  clusterQueue: text(253, 'Kueue ClusterQueue that has admitted the run.'),
+  protectedSteps: z.array(z.int().min(0)).max(64).optional().meta({ description: 'Steps of checkpoints that other objects refer to; they are not removed.', 'x-kubernetes-list-type': 'atomic' }),
   startedFrom: checkpointRecord.optional().meta({ description: 'Checkpoint of init.pretrainRef or resumeFrom.pretrainRef that the first attempt started from; later attempts keep it, whatever becomes of that run.' }),
   resolved: z.object({
     learningRate: number('Peak learning rate of this run.'),

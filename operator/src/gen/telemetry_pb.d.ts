@@ -210,6 +210,28 @@ export declare type Progress = Message<"polar.telemetry.v1alpha1.Progress"> & {
    * @generated from field: optional int32 straggler_rank = 15;
    */
   stragglerRank?: number | undefined;
+
+  /**
+   * train_seconds is the time of training that this step contains, over all attempts: it is saved with checkpoints, so
+   * that steps which were lost and done again count once.
+   *
+   * @generated from field: optional double train_seconds = 16;
+   */
+  trainSeconds?: number | undefined;
+
+  /**
+   * save_seconds is how long the last checkpoint stopped training.
+   *
+   * @generated from field: optional double save_seconds = 17;
+   */
+  saveSeconds?: number | undefined;
+
+  /**
+   * checkpoint_every_seconds is the interval now used when it is not given in steps.
+   *
+   * @generated from field: optional double checkpoint_every_seconds = 18;
+   */
+  checkpointEverySeconds?: number | undefined;
 };
 
 /**
@@ -407,11 +429,11 @@ export declare type Command = Message<"polar.telemetry.v1alpha1.Command"> & {
   saveAndStop: boolean;
 
   /**
-   * continue_to_steps raises the number of steps of a running run; 0 means no change.
+   * keep_steps are steps of checkpoints that other objects refer to: they are not to be removed.
    *
-   * @generated from field: int64 continue_to_steps = 2;
+   * @generated from field: repeated int64 keep_steps = 3;
    */
-  continueToSteps: bigint;
+  keepSteps: bigint[];
 };
 
 /**

@@ -80,13 +80,16 @@ function claimsAreIntact(seen: Observed, run: RunSpec): Objection | undefined {
 function claimIsShared(seen: Observed, run: RunSpec): Objection | undefined {
   const { replicas } = run.spec.workers;
   const name = run.spec.checkpoint.store.pvc;
-  const modes = claimNamed(seen, name)?.spec?.accessModes ?? [];
-  if (replicas === 1 || modes.includes('ReadWriteMany')) return undefined;
-  return { reason: 'VolumeNotShared', message: `spec.checkpoint.store.pvc: ${replicas} workers need access mode ReadWriteMany, PersistentVolumeClaim "${name}" has ${modes.join(', ') || 'none'}` };
+  if (name === undefined || replicas === 1 || modesOf(seen, name).includes('ReadWriteMany')) return undefined;
+  return { reason: 'VolumeNotShared', message: `spec.checkpoint.store.pvc: ${replicas} workers need access mode ReadWriteMany, PersistentVolumeClaim "${name}" has ${modesOf(seen, name).join(', ') || 'none'}` };
 }
 
 function namedClaims(seen: Observed, run: RunSpec): readonly string[] {
   return claimsOf(mountsOf(run, initOf(run, seen.source)));
+}
+
+function modesOf(seen: Observed, name: string): readonly string[] {
+  return claimNamed(seen, name)?.spec?.accessModes ?? [];
 }
 
 function claimNamed(seen: Observed, name: string): Claim | undefined {

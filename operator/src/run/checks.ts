@@ -54,7 +54,7 @@ function hasStray(s: Situation): Verdict | undefined {
 function failedForGood(s: Situation): Verdict | undefined {
   const { failure } = s;
   if (failure === undefined) return undefined;
-  if (failure.policy === 'never') return fails(failure.reason, `attempt ${s.attempt}: ${failure.message}`);
+  if (failure.policy === 'never' || failure.policy === 'once') return fails(failure.reason, `attempt ${s.attempt}: ${failure.message}`);
   const { maxRestarts } = s.seen.run.spec?.spec.recovery ?? { maxRestarts: 0 };
   if (failure.policy === 'free' || s.restarts < maxRestarts) return undefined;
   return fails('MaxRestartsExceeded', `attempt ${s.attempt} ended with ${failure.reason} and recovery.maxRestarts is ${maxRestarts}: ${failure.message}`);

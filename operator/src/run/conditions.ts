@@ -1,4 +1,4 @@
-// The seven conditions of a run, one function each.
+// The conditions of a run, one function each.
 import { CONDITIONS } from '../api/reasons.ts';
 import type { ConditionType, Reason } from '../api/reasons.ts';
 import type { Condition } from '../api/status.ts';
@@ -30,7 +30,7 @@ const MAX_MESSAGE = 4096;
 /** Conditions that are derived also when the run is over; the others are then its record. */
 const LIVE = new Set<ConditionType>(['PodsReady', 'Stalled']);
 
-const DERIVE: Readonly<Record<ConditionType, (told: Told) => Claimed>> = { Accepted, PodsReady, Progressing, Stalled, Suspended, Complete, Failed };
+const DERIVE: Readonly<Record<ConditionType, (told: Told) => Claimed>> = { Accepted, Admitted, PodsReady, Progressing, Stalled, Suspended, Complete, Failed };
 
 /** All conditions in their fixed order; lastTransitionTime moves only when status does. */
 export function conditionsOf(told: Told): Condition[] {
@@ -55,6 +55,12 @@ function Accepted({ s, failed }: Told): Claimed {
   const extrapolated = s.laws?.extrapolated ?? '';
   if (extrapolated === '') return { status: 'True', reason: 'Valid', message: 'the run can be started' };
   return { status: 'True', reason: 'LawExtrapolated', message: `the run can be started; optimizer auto goes beyond what the paper's laws were fitted on: ${extrapolated}` };
+}
+
+function Admitted({ s }: Told): Claimed {
+  const queue = s.seen.run.spec?.spec.queue;
+  if (queue === undefined) return { status: 'True', reason: 'NoQueue', message: 'the run asks for no quota' };
+  return { status: 'False', reason: 'WaitingForQuota', message: `waiting for quota of queue "${queue.name}"` };
 }
 
 function PodsReady({ s }: Told): Claimed {

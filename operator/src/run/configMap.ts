@@ -25,7 +25,7 @@ export function desiredConfigMap(of: Attempt): ConfigMap {
 export function runConfigOf(of: Attempt): RunConfig {
   const { run, attempt, spec: { spec } } = of;
   const { namespace, name, uid } = run.metadata;
-  const { everySteps, keepLast, keepBest, store } = spec.checkpoint;
+  const { everySteps = 500, keepLast, keepBest, store } = spec.checkpoint;
   const directory = runDirectory(run);
   return {
     apiVersion: API_VERSION, kind: run.kind, run: { namespace, name, uid, attempt },
@@ -33,7 +33,7 @@ export function runConfigOf(of: Attempt): RunConfig {
     model: modelOf(of), data: dataOf(of.spec), budget: budgetOf(of.spec), optimizer: optimizerOf(of.spec), ...warmStartOf(of.spec),
     validation: spec.validation,
     engine: spec.engine, ...resumeOf(of), watch: watchOf(of.spec), export: spec.export,
-    checkpoint: { directory: `${PATH_CHECKPOINTS}/${directory}`, uri: `pvc://${store.pvc}/${directory}`, everySteps, keepLast, keepBest },
+    checkpoint: { directory: `${PATH_CHECKPOINTS}/${directory}`, uri: `pvc://${store.pvc ?? ''}/${directory}`, everySteps, keepLast, keepBest },
   };
 }
 

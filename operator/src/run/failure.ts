@@ -46,7 +46,7 @@ function rootCause(ended: readonly Ended[], jobMessage: string): Ended | undefin
 }
 
 function rank(ended: Ended): number {
-  return FAILURE_RULES.findIndex((rule) => rule.reasons.includes(ended.reason));
+  return FAILURE_RULES.findIndex((rule) => (rule.reasons as readonly string[]).includes(ended.reason));
 }
 
 function specificRules(): number {

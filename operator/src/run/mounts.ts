@@ -31,11 +31,12 @@ export function tokenizerUri(run: RunSpec): string | undefined {
 
 /** All mounts of a worker, checkpoints first. */
 export function mountsOf(run: RunSpec, init: Init | undefined): readonly Mount[] {
+  const { pvc } = run.spec.checkpoint.store;
   const reads: readonly (readonly [string | undefined, string])[] = [
     [run.spec.data.uri, PATH_DATA], [init?.uri, init?.continues === true ? PATH_RESUME : PATH_INIT], [tokenizerUri(run), PATH_TOKENIZER],
   ];
   return [
-    { claim: run.spec.checkpoint.store.pvc, mountPath: PATH_CHECKPOINTS, readOnly: false },
+    ...(pvc === undefined ? [] : [{ claim: pvc, mountPath: PATH_CHECKPOINTS, readOnly: false }]),
     ...reads.flatMap(([uri, mountPath]) => (uri === undefined ? [] : [{ claim: parseVolumeUri(uri).claim, mountPath, readOnly: true }])),
   ];
 }

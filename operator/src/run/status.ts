@@ -50,7 +50,7 @@ function resolvedOf({ situation: { laws } }: Plan): OwnStatus['resolved'] {
 }
 
 function directoryUri(run: Run): string | undefined {
-  return run.spec === undefined ? run.status.checkpointDirectoryUri : `pvc://${run.spec.spec.checkpoint.store.pvc}/${runDirectory(run)}`;
+  return run.spec === undefined ? run.status.checkpointDirectoryUri : `pvc://${run.spec.spec.checkpoint.store.pvc ?? ''}/${runDirectory(run)}`;
 }
 
 /** Whether writing `next` would change anything the operator owns. */

@@ -43,7 +43,7 @@ class Point(_message.Message):
     def __init__(self, step: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss: _Optional[float] = ..., val_loss: _Optional[float] = ..., val_accuracy: _Optional[float] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("stage", "step", "total_steps", "tokens", "train_loss", "train_accuracy", "tokens_per_second", "eta_seconds", "parameters", "parameters_without_embedding", "computed_tokens", "flops", "mfu", "data_wait_share", "straggler_rank")
+    __slots__ = ("stage", "step", "total_steps", "tokens", "train_loss", "train_accuracy", "tokens_per_second", "eta_seconds", "parameters", "parameters_without_embedding", "computed_tokens", "flops", "mfu", "data_wait_share", "straggler_rank", "train_seconds", "save_seconds", "checkpoint_every_seconds")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     TOTAL_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +59,9 @@ class Progress(_message.Message):
     MFU_FIELD_NUMBER: _ClassVar[int]
     DATA_WAIT_SHARE_FIELD_NUMBER: _ClassVar[int]
     STRAGGLER_RANK_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SAVE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_EVERY_SECONDS_FIELD_NUMBER: _ClassVar[int]
     stage: str
     step: int
     total_steps: int
@@ -74,7 +77,10 @@ class Progress(_message.Message):
     mfu: float
     data_wait_share: float
     straggler_rank: int
-    def __init__(self, stage: _Optional[str] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss: _Optional[float] = ..., train_accuracy: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., eta_seconds: _Optional[int] = ..., parameters: _Optional[int] = ..., parameters_without_embedding: _Optional[int] = ..., computed_tokens: _Optional[int] = ..., flops: _Optional[float] = ..., mfu: _Optional[float] = ..., data_wait_share: _Optional[float] = ..., straggler_rank: _Optional[int] = ...) -> None: ...
+    train_seconds: float
+    save_seconds: float
+    checkpoint_every_seconds: float
+    def __init__(self, stage: _Optional[str] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., tokens: _Optional[int] = ..., train_loss: _Optional[float] = ..., train_accuracy: _Optional[float] = ..., tokens_per_second: _Optional[float] = ..., eta_seconds: _Optional[int] = ..., parameters: _Optional[int] = ..., parameters_without_embedding: _Optional[int] = ..., computed_tokens: _Optional[int] = ..., flops: _Optional[float] = ..., mfu: _Optional[float] = ..., data_wait_share: _Optional[float] = ..., straggler_rank: _Optional[int] = ..., train_seconds: _Optional[float] = ..., save_seconds: _Optional[float] = ..., checkpoint_every_seconds: _Optional[float] = ...) -> None: ...
 
 class Validation(_message.Message):
     __slots__ = ("step", "seen_policies", "unseen_policies", "baseline_seen_accuracy", "baseline_unseen_accuracy")
@@ -141,9 +147,9 @@ class ReportResponse(_message.Message):
     def __init__(self, attempt: _Optional[int] = ..., acked_seq: _Optional[int] = ..., command: _Optional[_Union[Command, _Mapping]] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("save_and_stop", "continue_to_steps")
+    __slots__ = ("save_and_stop", "keep_steps")
     SAVE_AND_STOP_FIELD_NUMBER: _ClassVar[int]
-    CONTINUE_TO_STEPS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_STEPS_FIELD_NUMBER: _ClassVar[int]
     save_and_stop: bool
-    continue_to_steps: int
-    def __init__(self, save_and_stop: _Optional[bool] = ..., continue_to_steps: _Optional[int] = ...) -> None: ...
+    keep_steps: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, save_and_stop: _Optional[bool] = ..., keep_steps: _Optional[_Iterable[int]] = ...) -> None: ...
