@@ -14,6 +14,10 @@ export const LABEL_RUN_UID = 'polar.training/run-uid';
 export const LABEL_ATTEMPT = 'polar.training/attempt';
 /** On an attempt's Job: metadata.generation of the run whose spec it was made from. */
 export const ANNOTATION_GENERATION = 'polar.training/generation';
+/** On a run: a new value asks for a verification of its checkpoints while no worker runs. */
+export const ANNOTATION_VERIFY = 'polar.training/verify-checkpoints';
+/** On a run with checkpoint.deletionPolicy Delete, until its checkpoints are removed or that has failed for too long. */
+export const FINALIZER = 'polar.training/checkpoints';
 /** Set by Kubernetes on the pods of an Indexed Job. */
 export const LABEL_COMPLETION_INDEX = 'batch.kubernetes.io/job-completion-index';
 
@@ -25,6 +29,7 @@ export const MANAGER_INGEST = 'polar-ingest';
 /** Audience of the projected token with which a trainer pod reports. */
 export const TOKEN_AUDIENCE = 'polar-ingest.polar.training';
 export const TRAINER_CONTAINER = 'trainer';
+export const REGISTRY_CONTAINER = 'registry';
 export const RENDEZVOUS_PORT = 29400;
 
 export const PATH_CONFIG = '/etc/polar';

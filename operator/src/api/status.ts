@@ -68,6 +68,7 @@ export const progress = z.object({
   lostSteps: whole('Steps done in vain: after the checkpoint an attempt was resumed from, summed over all attempts.'),
   saveSeconds: number('Seconds the last checkpoint stopped training.'),
   checkpointEverySeconds: number('Seconds between checkpoints as now used.'),
+  source: z.enum(['Stream', 'LastWords']).optional().meta({ description: 'Stream: the trainer reported. LastWords: the attempt ended while no operator could be reached, and this is what its worker left behind; a short Job then reports the rest from the checkpoint store.' }),
   lastReportTime: time('When the operator last heard from the trainer.'),
 }).meta({ description: 'What the trainer last reported.' });
 
@@ -103,6 +104,13 @@ export const runStatus = z.object({
   workload: text(253, 'Name of the Kueue Workload.'),
   clusterQueue: text(253, 'Kueue ClusterQueue that has admitted the run.'),
   protectedSteps: z.array(z.int().min(0)).max(64).optional().meta({ description: 'Steps of checkpoints that other objects refer to; they are not removed.', 'x-kubernetes-list-type': 'atomic' }),
+  registry: z.array(z.object({
+    task: z.enum(['report', 'verify', 'gc', 'delete']).meta({ description: 'report: tell what the operator missed. verify: check every hash. gc: remove what keepLast and keepBest no longer keep. delete: remove all checkpoints of a deleted run.' }),
+    key: text(64, 'What asked for it: the same is not done twice.'),
+    outcome: z.enum(['Succeeded', 'Failed']).meta({ description: 'How it ended.' }),
+    message: text(2048, 'What it did or what was wrong.'),
+    time: time('When it ended.'),
+  })).max(8).optional().meta({ description: 'The last Job of each task that looked after the checkpoints while no worker ran.', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['task'] }),
   startedFrom: checkpointRecord.optional().meta({ description: 'Checkpoint of init.pretrainRef or resumeFrom.pretrainRef that the first attempt started from; later attempts keep it, whatever becomes of that run.' }),
   resolved: z.object({
     learningRate: number('Peak learning rate of this run.'),
