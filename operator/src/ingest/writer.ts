@@ -5,7 +5,6 @@ import type { KubeClient } from '../runtime/client.ts';
 import { jittered, sleep } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { applyStatus } from '../runtime/verbs.ts';
-import { positionOf } from './merge.ts';
 import type { MergeContext, ReportedStatus } from './merge.ts';
 import type { IngestMetrics } from './metrics.ts';
 import { Refusal, notFound } from './refusal.ts';
@@ -29,6 +28,13 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** The reported part of a status as the API server had it at a resource version. */
+interface Known {
+  readonly resourceVersion: string | undefined;
+  readonly checkpointDirectoryUri: string | undefined;
+  readonly reported: ReportedStatus;
+}
+
 const MAX_BACKOFF_MS = 30_000;
 const CONFLICTS = 5;
 
@@ -37,8 +43,8 @@ export class RunWriter {
   readonly #run: RunRef;
   readonly #waiting: Waiting[] = [];
   readonly #stop = new AbortController();
-  // What this process wrote last: the cache may still show what was before.
-  #written: Run | undefined;
+  // What the API server answered last. Never the cache: it lags behind own writes and holds no curves.
+  #known: Known | undefined;
   #writtenAt = 0;
   #usedAt = Date.now();
   #isBusy = false;
@@ -104,52 +110,43 @@ export class RunWriter {
   }
 
   async #write(folds: readonly Fold[]): Promise<void> {
-    let base = this.#latestKnown() ?? (await this.#live());
     for (let conflicts = 0; ; conflicts++) {
-      const before = reportedPart(base);
-      const context = { now: new Date().toISOString(), checkpointDirectoryUri: base.status?.checkpointDirectoryUri };
-      const after = folds.reduce((status, fold) => fold(status, context), before);
-      if (after === before) {
+      this.#known ??= await this.#live();
+      const { reported, checkpointDirectoryUri } = this.#known;
+      const context = { now: new Date().toISOString(), checkpointDirectoryUri };
+      const after = folds.reduce((status, fold) => fold(status, context), reported);
+      if (after === reported) {
         this.#options.metrics.statusWrites.inc({ result: 'unchanged' });
         return;
       }
       try {
-        this.#written = await this.#apply(base, after);
+        this.#known = await this.#apply(this.#known, after);
         this.#writtenAt = Date.now();
         this.#options.metrics.statusWrites.inc({ result: 'written' });
         return;
       } catch (error) {
+        // Also an error without an answer may have been a write: what is there now has to be read.
+        this.#known = undefined;
         if (!isConflict(error) || conflicts >= CONFLICTS) throw error;
         this.#options.metrics.statusWrites.inc({ result: 'conflict' });
-        base = await this.#live();
       }
     }
   }
 
   /** The resource version makes a write from an outdated status fail instead of undoing another replica's. */
-  #apply(base: Run, status: ReportedStatus): Promise<Run> {
+  async #apply({ resourceVersion }: Known, status: ReportedStatus): Promise<Known> {
     const { client, runs } = this.#options;
     const resource = runs.resourceOf(this.#run.kind);
-    const { resourceVersion } = base.metadata;
     if (resource === undefined || resourceVersion === undefined) throw new Error(`no resource version of a ${this.#run.kind}`);
     const { namespace, name, uid } = this.#run;
     const body = { apiVersion: resource.apiVersion, kind: resource.kind, metadata: { namespace, name, uid, resourceVersion }, status };
-    return applyStatus<Run>(client, resource, body, { fieldManager: MANAGER_INGEST });
+    return knownOf(await applyStatus<Run>(client, resource, body, { fieldManager: MANAGER_INGEST }));
   }
 
-  /** The cached run once it shows the last own write, until then the answer to that write. */
-  #latestKnown(): Run | undefined {
-    const cached = this.#options.runs.cached(this.#run);
-    if (cached === undefined || this.#written === undefined) return this.#written ?? cached;
-    const [seen, own] = [positionOf(reportedPart(cached)), positionOf(reportedPart(this.#written))];
-    const isBehind = seen.attempt < own.attempt || (seen.attempt === own.attempt && seen.seq < own.seq);
-    return isBehind ? this.#written : cached;
-  }
-
-  async #live(): Promise<Run> {
+  async #live(): Promise<Known> {
     const run = await this.#options.runs.live(this.#run);
     if (run === undefined) throw notFound('run is gone');
-    return run;
+    return knownOf(run);
   }
 
   #rejectAll(error: Error): void {
@@ -157,9 +154,10 @@ export class RunWriter {
   }
 }
 
-function reportedPart({ status }: Run): ReportedStatus {
-  const { progress, validation, checkpoints, curve } = status ?? {};
-  return { ...(progress && { progress }), ...(validation && { validation }), ...(checkpoints && { checkpoints }), ...(curve && { curve }) };
+function knownOf({ metadata, status }: Run): Known {
+  const { progress, validation, checkpoints, curve, checkpointDirectoryUri } = status ?? {};
+  const reported = { ...(progress && { progress }), ...(validation && { validation }), ...(checkpoints && { checkpoints }), ...(curve && { curve }) };
+  return { resourceVersion: metadata.resourceVersion, checkpointDirectoryUri, reported };
 }
 
 function isGone(error: unknown): boolean {
