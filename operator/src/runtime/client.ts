@@ -7,8 +7,8 @@ import { sleep } from './clock.ts';
 import { credentialsFrom } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import { jsonLines } from './jsonLines.ts';
-import { restClientRequests } from './metrics.ts';
 import type { KubeObject } from './object.ts';
+import { askBeforeSending, observeRequest } from './sending.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -21,6 +21,8 @@ export interface RequestOptions {
   readonly signal?: AbortSignal;
   /** Time for the whole request; 30 s unless told. */
   readonly timeoutMs?: number;
+  /** Called directly before the first byte goes out, at every try; the request fails with what it throws. */
+  readonly beforeSend?: () => void;
 }
 
 export interface WatchEvent {
@@ -42,7 +44,7 @@ const MAX_WAIT_SECONDS = 30;
 
 interface Connection {
   readonly credentials: Credentials;
-  readonly agent: Agent;
+  readonly agent: Dispatcher;
   readonly host: string;
 }
 
@@ -50,7 +52,7 @@ interface Connection {
 export async function clientFor(config: KubeConfig): Promise<KubeClient> {
   const credentials = await credentialsFrom(config);
   const agent = new Agent({ connect: credentials.tls, connections: 64, keepAliveTimeout: 60_000, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: 0, allowH2: false });
-  const connection = { credentials, agent, host: new URL(credentials.server).host };
+  const connection = { credentials, agent: agent.compose(askBeforeSending), host: new URL(credentials.server).host };
   return {
     request: (method, path, options = {}) => requestJson(connection, method, path, options),
     watch: (path, query, signal) => watchPath(connection, path, query, signal),
@@ -91,16 +93,18 @@ async function sendOnce(connection: Connection, method: Method, path: string, op
 async function dispatch(connection: Connection, method: Method, path: string, options: RequestOptions, fresh: boolean): Promise<Dispatcher.ResponseData> {
   const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'polar-operator', ...(await connection.credentials.headers(fresh)) };
   if (options.body !== undefined) headers['content-type'] = options.contentType ?? 'application/json';
+  const observe = observeRequest({ method, path, host: connection.host });
   try {
     const response = await send(`${connection.credentials.server}${path}${queryString(options.query)}`, {
       method, headers, dispatcher: connection.agent,
       ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...(options.beforeSend === undefined ? {} : { beforeSend: options.beforeSend }),
     });
-    restClientRequests.inc({ code: response.statusCode, method, host: connection.host });
+    observe(response.statusCode);
     return response;
   } catch (error) {
-    restClientRequests.inc({ code: '<error>', method, host: connection.host });
+    observe(error instanceof Error ? error : new Error(String(error)));
     throw new Error(`${method} ${path}: no answer from ${connection.host}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }

@@ -18,6 +18,11 @@ export const restClientRequests = new Counter({
   labelNames: ['code', 'method', 'host'], registers,
 });
 
+export const restClientSeconds = new Histogram({
+  name: 'rest_client_request_duration_seconds', help: 'Time from sending a request to the API server to the head of its answer.',
+  labelNames: ['verb', 'host'], buckets: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60], registers,
+});
+
 export const reconcileTotal = new Counter({
   name: 'controller_runtime_reconcile_total',
   help: 'Reconciles by controller and result (success, error, requeue, requeue_after).',
