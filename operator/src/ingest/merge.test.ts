@@ -36,7 +36,7 @@ test('shows progress, validation and checkpoints as decimal strings and whole nu
   assert.equal(refusedFields, 0);
   assert.deepEqual(status.progress, {
     stage: 'Training', step: 2, totalSteps: 10, tokens: 200, computedTokens: 0, flops: '1500000000000000000000000', parameters: 5, trainLoss: '0.123457',
-    mfu: '0.4568', dataWaitShare: '0', stragglerRank: 3, tokensPerSecond: '1235', etaSeconds: 9, valLoss: '0.25', valAccuracy: '0.8765', attempt: 1, seq: 7, resumedFromStep: 0, lastReportTime: context.now,
+    mfu: '0.4568', dataWaitShare: '0', stragglerRank: 3, tokensPerSecond: '1235', etaSeconds: 9, valLoss: '0.25', valAccuracy: '0.8765', attempt: 1, seq: 7, resumedFromStep: 0, lostSteps: 0, source: 'Stream', lastReportTime: context.now,
   });
   assert.deepEqual(status.validation, {
     step: 2, styleBaseline: { seenAccuracy: '0.6' },
@@ -74,6 +74,25 @@ test('a new attempt supersedes what came after the step it resumed from', () => 
   assert.equal(status.validation, undefined);
   assert.equal(status.progress?.resumedFromStep, 20);
   assert.equal(status.progress?.valLoss, undefined);
+});
+
+test('steps beyond the one an attempt resumed from are counted as lost, once, over all attempts', () => {
+  const reached = (attempt: number, seq: bigint, at: number, resumed = 0): ReportRequest => aReport({ attempt, seq, resumedFromStep: BigInt(resumed), progress: { stage: 'Training', step: BigInt(at) } });
+  const reports = [reached(1, 1n, 90), reached(1, 2n, 100), reached(2, 1n, 80, 80), reached(2, 2n, 95, 80), reached(3, 1n, 95, 95), reached(4, 3n, 90, 90)];
+  assert.equal(merged(reports).progress?.lostSteps, 20 + 0 + 5);
+  fc.assert(fc.property(fc.array(fc.integer({ min: 0, max: 5 }), { maxLength: 12 }), (again) => {
+    // Whatever is sent again in between by a trainer or another replica is not newer.
+    const noisy = reports.flatMap((report, i) => [report, ...again.filter((at) => at <= i).map((at) => reports[at] as ReportRequest)]);
+    assert.equal(merged(noisy).progress?.lostSteps, 25);
+  }));
+});
+
+test('steps of a warm start are not lost steps, and times of training outlive the attempt that measured them', () => {
+  const first = aReport({ progress: { stage: 'WarmStart', step: 40n, trainSeconds: 12.3456, saveSeconds: 0.5, checkpointEverySeconds: 90 } });
+  const { progress } = merged([first, aReport({ attempt: 2, seq: 1n })]);
+  assert.deepEqual([progress?.lostSteps, progress?.trainSeconds, progress?.saveSeconds, progress?.checkpointEverySeconds], [0, '12.346', '0.5', '90']);
+  assert.equal(merged([first, aReport({ attempt: 2, seq: 1n, progress: { trainSeconds: 3 } })]).progress?.trainSeconds, '3');
+  assert.equal(mergeReport({}, aReport({ progress: { trainSeconds: -1, saveSeconds: Number.NaN, checkpointEverySeconds: 1e300 } }), context).refusedFields, 4, 'three times and the stage');
 });
 
 test('the history replayed by the next attempt completes a curve whatever was lost before', () => {
@@ -125,7 +144,7 @@ const anyText = fc.string({ maxLength: 3000, unit: 'binary' });
 const anyReport = fc.record({
   attempt: fc.integer({ min: 1, max: 3 }), seq: fc.bigInt({ min: 1n, max: 50n }), resumedFromStep: anyInt64,
   points: fc.array(fc.record({ step: fc.oneof(anyInt64, fc.bigInt({ min: 0n, max: 5000n })), tokens: anyInt64, trainLoss: anyDouble, valLoss: anyDouble, valAccuracy: anyDouble }), { maxLength: 400 }),
-  progress: fc.record({ stage: anyText, step: anyInt64, totalSteps: anyInt64, tokens: anyInt64, trainLoss: anyDouble, tokensPerSecond: anyDouble, etaSeconds: anyInt64, flops: anyDouble }),
+  progress: fc.record({ stage: anyText, step: anyInt64, totalSteps: anyInt64, tokens: anyInt64, trainLoss: anyDouble, tokensPerSecond: anyDouble, etaSeconds: anyInt64, flops: anyDouble, trainSeconds: anyDouble, saveSeconds: anyDouble, checkpointEverySeconds: anyDouble }),
   validation: fc.record({ step: anyInt64, seenPolicies: fc.record({ pairs: anyInt64, loss: anyDouble, accuracy: anyDouble }), baselineSeenAccuracy: anyDouble }),
   checkpoints: fc.record({
     bestStep: anyInt64,

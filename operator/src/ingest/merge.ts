@@ -56,8 +56,10 @@ export function mergeReport(status: ReportedStatus, report: ReportRequest, conte
   if (!newAttempt && (report.attempt < held.attempt || seq <= held.seq)) return { status, accepted: false, refusedFields: 0 };
   const checks = numberChecks();
   const resumedFromStep = checks.whole(report.resumedFromStep) ?? 0;
-  const base = newAttempt ? supersede(status, resumedFromStep) : status;
-  const position = { attempt: report.attempt, seq, resumedFromStep, lastReportTime: context.now };
+  // A termination message may have begun the attempt without saying where it was resumed.
+  const isFirst = newAttempt || status.progress?.resumedFromStep === undefined;
+  const base = isFirst ? supersede(status, resumedFromStep) : status;
+  const position: Progress = { attempt: report.attempt, seq, resumedFromStep, source: 'Stream', lastReportTime: context.now };
   return { status: fold(base, report, { checks, context, position }), accepted: true, refusedFields: checks.refused() };
 }
 
@@ -83,14 +85,23 @@ function fold(base: ReportedStatus, report: ReportRequest, { checks, context, po
   return present({ progress, validation, checkpoints, curve });
 }
 
-function supersede(status: ReportedStatus, resumedFromStep: number): ReportedStatus {
-  const { checkpoints, validation } = status;
+/** What stays of a status when an attempt resumes at that step: what the attempt before did beyond it was in vain. */
+export function supersede(status: ReportedStatus, resumedFromStep: number): ReportedStatus {
+  const { checkpoints, validation, progress = {} } = status;
   const keepsValidation = validation !== undefined && (validation.step ?? 0) <= resumedFromStep;
+  const trained = progress.stage === 'WarmStart' ? 0 : progress.step ?? 0;
+  const lostSteps = (progress.lostSteps ?? 0) + Math.max(0, trained - resumedFromStep);
   return present({
+    progress: { ...carried(progress), lostSteps },
     checkpoints,
     validation: keepsValidation ? validation : undefined,
     curve: (status.curve ?? []).filter((point) => point.step <= resumedFromStep),
   });
+}
+
+/** The fields of an attempt's progress that hold for the next one until it tells better. */
+export function carried({ lostSteps, trainSeconds, saveSeconds, checkpointEverySeconds }: Progress): Progress {
+  return present({ lostSteps, trainSeconds, saveSeconds, checkpointEverySeconds });
 }
 
 function progressOf(from: ReportedProgress, checks: NumberChecks): Progress {
@@ -104,6 +115,7 @@ function progressOf(from: ReportedProgress, checks: NumberChecks): Progress {
     parameters: given(checks.whole(from.parameters)), parametersWithoutEmbedding: given(checks.whole(from.parametersWithoutEmbedding)),
     trainLoss: checks.loss(from.trainLoss), trainAccuracy: checks.share(from.trainAccuracy),
     mfu: checks.share(from.mfu), dataWaitShare: checks.share(from.dataWaitShare), stragglerRank: checks.whole(from.stragglerRank),
+    trainSeconds: checks.seconds(from.trainSeconds), saveSeconds: checks.seconds(from.saveSeconds), checkpointEverySeconds: checks.seconds(from.checkpointEverySeconds),
     ...(isMeasured ? { tokensPerSecond: rate, etaSeconds: checks.whole(from.etaSeconds) } : {}),
   });
 }

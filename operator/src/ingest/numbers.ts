@@ -3,6 +3,7 @@
 const MAX_COUNT = 1e15;
 const MAX_LOSS = 1e6;
 const MAX_RATE = 1e30;
+const MAX_SECONDS = 1e12;
 
 /** Checks with a common count of what they refused; each returns undefined for a value that is absent or refused. */
 export interface NumberChecks {
@@ -14,6 +15,8 @@ export interface NumberChecks {
   readonly share: (value: number | undefined) => string | undefined;
   /** A rate or an amount of work in [0, 1e30], as a decimal string of four significant digits. */
   readonly rate: (value: number | undefined) => string | undefined;
+  /** A length of time in [0, 1e12] seconds, as a decimal string of at most three digits after the point. */
+  readonly seconds: (value: number | undefined) => string | undefined;
   /** Counts one more refused field. */
   readonly refuse: () => undefined;
   readonly refused: () => number;
@@ -42,6 +45,7 @@ export function numberChecks(): NumberChecks {
     loss: as((value) => Number(value.toPrecision(6)), MAX_LOSS),
     share: as((value) => Number(value.toFixed(4)), 1),
     rate: as((value) => Number(value.toPrecision(4)), MAX_RATE),
+    seconds: as((value) => Number(value.toFixed(3)), MAX_SECONDS),
     refuse,
     refused: () => count,
   };

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { create } from '@bufbuild/protobuf';
+import { ReportRequestSchema } from '../gen/telemetry_pb.js';
+import { mergeReport } from './merge.ts';
 import type { MergeContext, ReportedStatus } from './merge.ts';
 import { mergeTermination, parseTermination } from './termination.ts';
 import type { Termination } from './termination.ts';
@@ -55,4 +58,19 @@ test('values that are no numbers are left out one by one', () => {
   assert.deepEqual(status.curve, [{ step: 6, trainLoss: '0.5' }]);
   assert.equal(status.progress?.step, 7);
   assert.equal(status.progress?.trainLoss, undefined);
+});
+
+test('last words that begin an attempt count its predecessor\'s lost steps, whether they or a later report say where it resumed', () => {
+  const before: ReportedStatus = { progress: { attempt: 1, seq: 9, stage: 'Training', step: 100, lostSteps: 3, resumedFromStep: 0 }, curve: [{ step: 70, trainLoss: '0.5' }, { step: 100, trainLoss: '0.4' }] };
+  const words = { reason: 'Crashed', exitCode: 1, attempt: 2, step: 85 };
+  const parse = (fields: object): Termination => parseTermination(JSON.stringify(fields)) as Termination;
+  const late = (status: ReportedStatus): ReportedStatus => mergeReport(status, create(ReportRequestSchema, { attempt: 2, seq: 1n, resumedFromStep: 80n, progress: { stage: 'Training', step: 85n } }), context).status;
+  const told = mergeTermination(before, parse({ ...words, resumedFromStep: 80 }), context);
+  assert.deepEqual([told.progress?.lostSteps, told.progress?.step, told.progress?.attempt, told.progress?.source], [23, 85, 2, 'LastWords']);
+  assert.deepEqual(told.curve?.map((point) => point.step), [70]);
+  assert.equal(late(told).progress?.lostSteps, 23);
+  const silent = mergeTermination(before, parse(words), context);
+  assert.equal(silent.progress?.lostSteps, 3);
+  assert.equal(late(silent).progress?.lostSteps, 23);
+  assert.equal(mergeTermination(late(silent), parse(words), context).progress?.lostSteps, 23);
 });

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { CheckpointRecord, CurvePoint, Progress } from '../api/status.ts';
 import { hasValidation, mergeCurve } from './curve.ts';
-import { MAX_CHECKPOINTS, checkpointRecordOf, positionOf, present } from './merge.ts';
+import { MAX_CHECKPOINTS, carried, checkpointRecordOf, positionOf, present, supersede } from './merge.ts';
 import type { MergeContext, ReportedStatus } from './merge.ts';
 import { numberChecks } from './numbers.ts';
 import type { NumberChecks } from './numbers.ts';
@@ -15,7 +15,7 @@ const checkpoint = z.object({ step: number, path: z.string().max(1024), manifest
 
 const terminationMessage = z.object({
   reason: z.string().max(64), attempt: z.int().min(1), exitCode: z.int().optional(),
-  step: number, totalSteps: number, tokens: number, trainLoss: number, valLoss: number, valAccuracy: number,
+  step: number, resumedFromStep: number, totalSteps: number, tokens: number, trainLoss: number, valLoss: number, valAccuracy: number,
   latest: checkpoint, best: checkpoint,
   tail: z.array(point.catch({})).max(40).default([]).catch([]),
 });
@@ -39,19 +39,24 @@ export function mergeTermination(status: ReportedStatus, from: Termination, cont
   const held = positionOf(status);
   if (from.attempt < held.attempt) return status;
   const checks = numberChecks();
-  const newAttempt = from.attempt > held.attempt;
-  const kept = status.curve ?? [];
+  const base = from.attempt > held.attempt ? begun(status, from.attempt, checks.whole(from.resumedFromStep)) : status;
   const told = [...from.tail, lastPoint(from)].flatMap((item) => curvePointOf(item, checks));
-  const curve = newAttempt ? mergeCurve(kept, told) : mergeCurve(told, kept);
-  const before = newAttempt ? {} : status.progress ?? {};
+  const curve = base === status ? mergeCurve(told, base.curve ?? []) : mergeCurve(base.curve ?? [], told);
   const last = curve.findLast(hasValidation);
-  const progress = present({
-    ...before, ...finalProgress(before, from, checks),
-    attempt: from.attempt, seq: newAttempt ? 0 : held.seq,
-    valLoss: last?.valLoss, valAccuracy: last?.valAccuracy,
-  });
-  const next = present({ ...status, progress, curve, checkpoints: checkpointsOf(status, from, checks, context) });
-  return isDeepStrictEqual(next, status) ? status : { ...next, progress: { ...progress, lastReportTime: context.now } };
+  const before = base.progress ?? {};
+  const progress = present({ ...before, ...finalProgress(before, from, checks), valLoss: last?.valLoss, valAccuracy: last?.valAccuracy });
+  const next = present({ ...base, progress, curve, checkpoints: checkpointsOf(base, from, checks, context) });
+  return isDeepStrictEqual(next, status) ? status : { ...next, progress: { ...progress, source: 'LastWords', lastReportTime: context.now } };
+}
+
+/** The status at the beginning of an attempt that never reported. Unless it says where it resumed, the next report that does still finds the step reached before. */
+function begun(status: ReportedStatus, attempt: number, resumedFromStep: number | undefined): ReportedStatus {
+  if (resumedFromStep === undefined) {
+    const { step, stage } = status.progress ?? {};
+    return { ...status, progress: present({ ...carried(status.progress ?? {}), step, stage, attempt, seq: 0 }) };
+  }
+  const base = supersede(status, resumedFromStep);
+  return { ...base, progress: { ...base.progress, attempt, seq: 0, resumedFromStep } };
 }
 
 function finalProgress(before: Progress, from: Termination, checks: NumberChecks): Progress {
