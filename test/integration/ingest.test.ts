@@ -60,6 +60,20 @@ describe('a trainer that proves who it is', () => {
     await again.finish();
   });
 
+  test('is told to save and stop when its attempt is asked to, not when an earlier one was, and which checkpoints to keep', async () => {
+    const { token } = await world.training('asked');
+    const trainer = new Trainer(ingest, `Bearer ${token}`);
+    await trainer.untilAcked(0);
+    const of = { attempt: 1, checkpointDirectoryUri: 'pvc://runs/x' };
+    await world.operatorStatus('asked', { ...of, stopRequest: { attempt: 0, reason: 'Evicted' }, protectedSteps: [500, 1000] });
+    await eventually('keepSteps', () => trainer.responses.at(-1)?.command?.keepSteps.join() === '500,1000');
+    assert.equal(trainer.responses.at(-1)?.command?.saveAndStop, false);
+    await world.operatorStatus('asked', { ...of, stopRequest: { attempt: 1, reason: 'Evicted' } });
+    await eventually('saveAndStop', () => trainer.responses.at(-1)?.command?.saveAndStop === true);
+    assert.deepEqual(trainer.responses.at(-1)?.command?.keepSteps, []);
+    trainer.drop();
+  });
+
   test('has its status written rarely, however fast it reports', async () => {
     const { run, token } = await world.training('flood');
     const before = await ingest.metric('polar_ingest_status_writes_total', { result: 'written' });

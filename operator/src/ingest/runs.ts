@@ -45,7 +45,19 @@ export function runsFrom(client: KubeClient, caches: readonly RunCache[]): Runs 
   };
 }
 
-/** Whether the trainer should save a checkpoint and leave: the run is suspended or being deleted. */
-export function mustStop(run: Run): boolean {
-  return run.spec?.suspend === true || run.metadata.deletionTimestamp !== undefined;
+/** What the operator asks of the trainer of a run. */
+export interface Wish {
+  /** Save a checkpoint and leave: the run is suspended or being deleted, or its present attempt is asked to stop. */
+  readonly saveAndStop: boolean;
+  /** Steps of checkpoints that other objects refer to. */
+  readonly keepSteps: readonly number[];
+}
+
+export function wishOf({ spec, metadata, status }: Run): Wish {
+  const isAskedToStop = status?.stopRequest?.attempt !== undefined && status.stopRequest.attempt === status.attempt;
+  return { saveAndStop: spec?.suspend === true || metadata.deletionTimestamp !== undefined || isAskedToStop, keepSteps: status?.protectedSteps ?? [] };
+}
+
+export function isSameWish(a: Wish, b: Wish): boolean {
+  return a.saveAndStop === b.saveAndStop && a.keepSteps.length === b.keepSteps.length && a.keepSteps.every((step, i) => step === b.keepSteps[i]);
 }

@@ -12,8 +12,8 @@ import { mergeReport, positionOf } from './merge.ts';
 import type { IngestMetrics } from './metrics.ts';
 import type { Pace } from './pace.ts';
 import { Refusal, permissionDenied, unavailable } from './refusal.ts';
-import { mustStop } from './runs.ts';
-import type { Runs } from './runs.ts';
+import { isSameWish, wishOf } from './runs.ts';
+import type { Runs, Wish } from './runs.ts';
 import type { RunWriter } from './writer.ts';
 
 export type ReportCall = ServerDuplexStream<ReportRequest, ReportResponse>;
@@ -53,7 +53,7 @@ export class TrainerStream {
   #isChecking = false;
   #isClosed = false;
   #ackedSeq = 0n;
-  #saveAndStop = false;
+  #wish: Wish = { saveAndStop: false, keepSteps: [] };
 
   constructor(call: ReportCall, caller: Caller, options: StreamOptions) {
     this.#call = call;
@@ -92,7 +92,7 @@ export class TrainerStream {
         await this.#options.identify(authorizationOf(this.#call));
         this.#checkedAt = Date.now();
       }
-      if (this.#command() !== this.#saveAndStop) this.#respond();
+      if (!isSameWish(this.#command(), this.#wish)) this.#respond();
     } catch (error) {
       // An API server that cannot be asked is no reason to send a trainer away.
       if (error instanceof Refusal && error.code !== grpcStatus.UNAVAILABLE) this.end(error);
@@ -142,15 +142,16 @@ export class TrainerStream {
     this.#respond();
   }
 
-  #command(): boolean {
+  #command(): Wish {
     const run = this.#options.runs.cached(this.caller.run);
-    return run === undefined ? this.#saveAndStop : mustStop(run);
+    return run === undefined ? this.#wish : wishOf(run);
   }
 
   #respond(): void {
     if (this.#isClosed) return;
-    this.#saveAndStop = this.#command();
-    this.#call.write(create(ReportResponseSchema, { attempt: this.caller.attempt, ackedSeq: this.#ackedSeq, command: { saveAndStop: this.#saveAndStop } }));
+    this.#wish = this.#command();
+    const command = { saveAndStop: this.#wish.saveAndStop, keepSteps: this.#wish.keepSteps.map(BigInt) };
+    this.#call.write(create(ReportResponseSchema, { attempt: this.caller.attempt, ackedSeq: this.#ackedSeq, command }));
   }
 
   /** The trainer has nothing more to say: it still gets its acknowledgements. */
