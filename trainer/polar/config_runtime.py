@@ -73,7 +73,8 @@ class Checkpoint:
     def __post_init__(self) -> None:
         intervals = (self.every_steps, self.every_seconds, self.mean_seconds_between_failures)
         given = [interval for interval in intervals if interval is not None]
-        need(len(given) == 1, "everySteps", "it, everySeconds or meanSecondsBetweenFailures", len(given))
+        one = "exactly one of everySteps, everySeconds and meanSecondsBetweenFailures"
+        need(len(given) == 1, "everySteps", one, f"{len(given)} of them")
         need(given[0] >= 1, "everySteps", "at least 1", given[0])
         need(self.keep_last >= 1, "keepLast", "at least 1", self.keep_last)
 

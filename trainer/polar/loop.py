@@ -10,11 +10,13 @@ from polar.config import RunConfig
 from polar.distributed import Dist
 from polar.errors import Interrupted, NonFiniteLossError
 from polar.exports import export_best
+from polar.interval import Interval
 from polar.loader import Batch, Loader
 from polar.progress import Progress
 from polar.replicas import check_replicas
 from polar.report import Reporter
 from polar.saver import Saver
+from polar.saves import Saves
 from polar.schedule import check_branch, learning_rate
 from polar.state import Recorder, TrainState
 from polar.step import BadGroups, Stepper, StepResult
@@ -47,29 +49,28 @@ class Loop:
         """
         config, dist = self.config, self.dist
         check_branch(state.branched_at, self.total_steps)
-        saver = self._saver()
+        saves = self.progress.saves = self._saves(state)
         loader = Loader(self._batch, config.optimizer.batch_triplets, state.cursor)
         stragglers = Stragglers(config.gang.processes_per_worker)
         self.progress.slow_ranks = stragglers.slow
         WATCH.limit_to(config.watch.hang_timeout_seconds)
         try:
             if save_first:
-                self._save(saver, state, validated=False)
+                saves.save(state, validated=False)
             while state.step < self.total_steps:
                 result = self._step(state, loader)
                 for line in stragglers.add(result.own_seconds):
                     self.progress.say(line)
-                last = state.step == self.total_steps
-                stop = not last and stopping(self.dist, self.reporter)
-                save = last or stop or state.step % (config.checkpoint.every_steps or 500) == 0
-                validate = not stop and (save or state.step % config.validation.every_steps == 0)
+                stop, save = self._agree(state.step, saves)
+                usual = state.step % config.validation.every_steps == 0
+                validate = not stop and (save or usual)
                 self._compare(state, save)
-                if validate:
-                    self._validate(state)
+                seconds = self._validate(state) if validate else 0.0
+                saves.count(state)
                 self.progress.trained(state, result, validate)
                 if save:
-                    self._save(saver, state, validated=validate)
-                news = saver.poll()
+                    saves.save(state, validated=validate, validation_seconds=0.0 if usual else seconds)
+                news = saves.poll()
                 if dist.is_main:
                     self.progress.checkpoints(news)
                 if stop:
@@ -77,7 +78,7 @@ class Loop:
         finally:
             WATCH.mark("end")
             loader.close()
-            saver.close()
+            saves.close()
         self._after(state)
 
     def _batch(self, cursor: int) -> Batch:
@@ -99,8 +100,18 @@ class Loop:
         if every and (before_save or state.step % every == 0):
             check_replicas(self.stepper.model, self.dist, state.step)
 
-    def _validate(self, state: TrainState) -> None:
+    def _agree(self, step: int, saves: Saves) -> tuple[bool, bool]:
+        """Whether all ranks stop after this step, and whether they save: one collective for both."""
+        if step == self.total_steps:
+            return False, True
+        told = told_to_stop(self.dist, self.reporter)
+        stop, due = self.dist.max([int(told), int(saves.due(step, self.dist))])
+        return bool(stop), bool(stop or due)
+
+    def _validate(self, state: TrainState) -> float:
+        """Score the held-out pairs; returns the seconds that took."""
         WATCH.mark("validation", state.step)
+        began = time.monotonic()
         state.validation = self.task.validate(self.stepper.net, self.dist)
         state.validated_step = state.step
         for score in (state.validation.seen, state.validation.unseen):
@@ -111,12 +122,9 @@ class Loop:
         if state.baseline is None and self.dist.is_main:
             WATCH.mark("style baseline", state.step)
             state.baseline = self.task.style_baseline(wait=state.step == self.total_steps)
+        return time.monotonic() - began
 
-    def _save(self, saver: Saver, state: TrainState, validated: bool) -> None:
-        WATCH.mark("save", state.step)
-        saver.submit(self.recorder.snapshot(state, validated))
-
-    def _saver(self) -> Saver:
+    def _saves(self, state: TrainState) -> Saves:
         options = self.config.checkpoint
         saver = Saver(
             Path(options.directory),
@@ -125,7 +133,7 @@ class Loop:
             before_commit=self.reporter.sync,
         )
         saver.prepare(self.stepper.model)
-        return saver
+        return Saves(saver, self.recorder, Interval(options, state.save_cost))
 
     def _after(self, state: TrainState) -> None:
         if self.dist.is_main:
@@ -154,8 +162,13 @@ class Loop:
 
 
 def stopping(dist: Dist, reporter: Reporter) -> bool:
-    """Whether any rank was told to stop, by a signal or by the operator. Collective; shows that all ranks go on."""
+    """Whether any rank was told to stop. Collective; shows that all ranks go on."""
+    return dist.any(told_to_stop(dist, reporter))
+
+
+def told_to_stop(dist: Dist, reporter: Reporter) -> bool:
+    """Whether this rank was told to stop, by a signal or by the operator."""
     WATCH.beat()
     if reporter.commands().save_and_stop:
         dist.stop.request("saveAndStop")
-    return dist.any(dist.stop.requested)
+    return dist.stop.requested

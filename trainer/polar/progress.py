@@ -13,6 +13,7 @@ from polar.model import ModelSize
 from polar.peak import device_peak
 from polar.report import Reporter
 from polar.retention import best_of
+from polar.saves import Saves
 from polar.start import Start
 from polar.state import TrainState
 from polar.step import StepResult
@@ -32,6 +33,7 @@ class Progress:
         self._started, self._first_step, self._rate, self._wait = time.monotonic(), 0, 0.0, 0.0
         self._peak, self._flops = device_peak(dist.device), 0.0
         self.slow_ranks: dict[int, float] = {}
+        self.saves: Saves | None = None
 
     def found(self, start: Start) -> None:
         """Say what the attempt continues from, and which damaged checkpoints were passed over."""
@@ -120,6 +122,9 @@ class Progress:
             mfu=self._mfu() if result else None,
             data_wait_share=min(1.0, self._wait) if result else None,
             straggler_rank=max(self.slow_ranks, key=self.slow_ranks.__getitem__, default=None),
+            train_seconds=state.train_seconds,
+            save_seconds=self.saves.stall if self.saves else None,
+            checkpoint_every_seconds=self.saves.interval.seconds if self.saves else None,
         )
 
     def _mfu(self) -> float | None:

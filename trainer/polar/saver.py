@@ -77,6 +77,11 @@ class Saver:
             self._thread = None
         self._raise_error()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint is being written, or old ones removed after it."""
+        return self._thread is not None and self._thread.is_alive()
+
     def poll(self) -> list[CheckpointInfo] | None:
         """All complete checkpoints, oldest first, when a save has finished since the last call, else None.
 

@@ -41,6 +41,7 @@ class Start:
         state = restore(net, optimizer, self.continued)
         if self.branched:
             state.branched_at = state.step
+            state.train_seconds = 0.0
         return state
 
 

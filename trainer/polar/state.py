@@ -27,7 +27,9 @@ from polar.tokenizer import TextEncoder
 class TrainState:
     """Counters of the whole run, over all attempts. `cursor` is the number of the next group, `validated_step` the
     step of `validation`, `branched_at` the step at which another run was continued (0: none was), `data` the content
-    of the rows that the cursor counts in ("": not known)."""
+    of the rows that the cursor counts in ("": not known), `train_seconds` the time of training that this step contains
+    (steps lost and done again count once), `save_cost` the seconds that a save took from training (None: not known).
+    """
 
     step: int = 0
     cursor: int = 0
@@ -38,6 +40,8 @@ class TrainState:
     baseline: StyleBaseline | None = None
     branched_at: int = 0
     data: str = ""
+    train_seconds: float = 0.0
+    save_cost: float | None = None
 
     def trains_on(self, content: str, path: str) -> None:
         """Note the rows. DataError when they are not those that earlier steps counted in: some would come twice."""
@@ -106,6 +110,8 @@ def read_state(loaded: Loaded) -> TrainState:
             baseline=StyleBaseline(**saved["styleBaseline"]) if saved.get("styleBaseline") else None,
             branched_at=int(saved.get("branchedAt", 0)),
             data=str(saved.get("data", "")),
+            train_seconds=float(saved.get("trainSeconds", 0.0)),
+            save_cost=None if saved.get("saveCost") is None else float(saved["saveCost"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{loaded.info.path}/state.json: {type(error).__name__}: {error}") from error
@@ -150,6 +156,8 @@ class Recorder:
             "validatedStep": state.validated_step,
             "branchedAt": state.branched_at,
             "data": state.data,
+            "trainSeconds": state.train_seconds,
+            "saveCost": state.save_cost,
             "styleBaseline": asdict(state.baseline) if state.baseline else None,
             "torch": torch.__version__,
             **({"lossScale": asdict(self.net.scale)} if self.net.scale else {}),

@@ -61,6 +61,10 @@ def losses(directory: Path) -> list[float]:
     return [point["train_loss"] for point in points(directory)]
 
 
+def steps_saved(directory: Path) -> list[int]:
+    return sorted(int(path.parent.name.removeprefix("step-")) for path in directory.glob("step-*/manifest.json"))
+
+
 def same_run(one: Path, other: Path, step: int) -> None:
     assert tensor_hashes(one, step) == tensor_hashes(other, step)
     assert points(one) == points(other)
@@ -99,6 +103,24 @@ def test_a_killed_run_resumes_to_the_same_bits_as_one_that_was_never_killed(
         gang.kill()
         assert not (out / f"step-{STEPS:08d}").exists()
     same_run(complete(config), trained, STEPS)
+
+
+def test_saving_by_time_with_a_kill_in_between_gives_the_weights_of_a_run_that_saves_by_steps(
+    tmp_path: Path, rows: Path, trained_by_two: Path
+) -> None:
+    changes = {"checkpoint__everySteps": None, "checkpoint__everySeconds": 1, "validation__everySteps": 1000}
+    config = config_in(tmp_path, rows, gang__workers=2, budget__steps=STEPS_OF_TWO, **changes)
+    gang = Gang(config, ranks=2, program="slow_program")
+    gang.wait_until(lambda: len(steps_saved(tmp_path / "out")) >= 2)
+    gang.kill()
+    saved = steps_saved(tmp_path / "out")
+    assert 0 < saved[0] < saved[1] < STEPS_OF_TWO
+    complete(config, ranks=2)
+    assert tensor_hashes(tmp_path / "out", STEPS_OF_TWO) == tensor_hashes(trained_by_two, STEPS_OF_TWO)
+    assert losses(tmp_path / "out") == losses(trained_by_two)
+    states = [json.loads((tmp_path / "out" / f"step-{step:08d}" / "state.json").read_text()) for step in saved]
+    assert 0.9 < states[1]["trainSeconds"] - states[0]["trainSeconds"] < 10
+    assert states[0]["saveCost"] is None and 0 < states[1]["saveCost"] < 5
 
 
 def test_sigterm_saves_at_once_and_the_next_attempt_continues_to_the_same_bits(
