@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from polar.encode import REWARD, SEPARATOR
-from polar.layouts import own_shapes
+from polar.footprint import parameters
 from polar.tokenizer import TextEncoder
 from polar.weights import Origin, Weights
 
@@ -13,13 +13,11 @@ ENCODING = f"BOS {{prompt}}{{j}}{{reference}}{SEPARATOR}{{prompt}}{{j}}{{candida
 
 def provenance(weights: Weights, encoder: TextEncoder) -> dict[str, Any]:
     """Where the weights come from and how texts have to be encoded. No paths: the folder may travel."""
-    arch = weights.architecture
-    shapes = own_shapes(arch, weights.vocab_size).values()
     return {
         "formatVersion": 1,
         "source": Path(weights.where).resolve().name,
         "manifestSha256": weights.manifest_sha256,
-        "parameters": sum(_count(shape) for shape in shapes),
+        "parameters": parameters(weights.architecture, weights.vocab_size),
         "training": _training(weights.origin) if weights.origin else None,
         "encoding": {
             "text": ENCODING,
@@ -31,13 +29,6 @@ def provenance(weights: Weights, encoder: TextEncoder) -> dict[str, Any]:
             **(_limits(weights.origin.run_config) if weights.origin else {}),
         },
     }
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _training(origin: Origin) -> dict[str, Any]:
