@@ -54,7 +54,8 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         progress.say(fit.line())
         net = make_model(config, start, size, dist)
         optimizer = adamw(net.model, config.optimizer)
-        total_steps = task.total_steps(config)
+        total_steps = fit.steps
+        assert total_steps is not None
         # 5 resume
         state = start.state(net, optimizer)
         state.trains_on(data.content, config.data.path)

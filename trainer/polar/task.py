@@ -68,6 +68,8 @@ class Task:
 
     def total_steps(self, config: RunConfig) -> int:
         """Steps of the budget; a token budget is converted with the mean length of the first groups."""
+        if config.budget.tokens is None:
+            return config.total_steps(self.train.size, 0.0)
         sample = self.train.groups(0, TOKEN_SAMPLE)
         return config.total_steps(self.train.size, float(np.mean(self.corpus.count_tokens(sample))))
 
