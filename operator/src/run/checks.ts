@@ -4,6 +4,8 @@ import { createAttempt, forgetOldAttempts, restoreAttempt, stopJob, stopOtherAtt
 import type { Failure } from './failure.ts';
 import { millisOf, rfc3339 } from './instant.ts';
 import { childName } from './naming.ts';
+import { isDeleted } from './deletion.ts';
+import { registryStep, wantedTask } from './registry.ts';
 import { earliestRestart } from './restart.ts';
 import type { Situation } from './situation.ts';
 import type { Verdict } from './verdict.ts';
@@ -12,6 +14,7 @@ import { saidByWorker } from './workers.ts';
 export type Check = (s: Situation) => Verdict | undefined;
 
 export const CHECKS: readonly (readonly [string, Check])[] = [
+  ['isDeleted', isDeleted],             // deletionPolicy Delete: the checkpoints go before the run
   ['isOver', isOver],                   // Complete or Failed was written: only tidy up
   ['isTrained', isTrained],             // every worker succeeded: Complete
   ['isUnreadable', isUnreadable],       // the stored spec does not parse: leave everything as it is
@@ -33,7 +36,10 @@ const REFUSAL_LOOK_MS = 5000;
 function isOver(s: Situation): Verdict | undefined {
   if (!s.isOver) return undefined;
   const leftovers = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
-  return { actions: [...leftovers, ...stopOtherAttempts(s), ...forgetOldAttempts(s)], progressing: waits('Finished', 'the run has ended') };
+  const tidying = [...leftovers, ...stopOtherAttempts(s), ...forgetOldAttempts(s)];
+  const wanted = wantedTask(s);
+  const { actions = [], ended } = wanted === undefined ? {} : registryStep(s, wanted);
+  return { actions: [...tidying, ...actions], ...(ended === undefined ? {} : { registered: ended }), progressing: waits('Finished', 'the run has ended') };
 }
 
 function isTrained(s: Situation): Verdict | undefined {

@@ -15,6 +15,20 @@ export function childName(run: { readonly kind: RunKind; readonly metadata: { re
   return `${name.slice(0, MAX_CHILD_NAME - suffix.length - hash.length).replace(/-+$/, '')}${hash}${suffix}`;
 }
 
+// "-registry-<task>-<uid><key>"
+const REGISTRY = '-registry-';
+
+/** Name of the Job and the ConfigMap of a task that looks after checkpoints. */
+export function registryName(run: { readonly metadata: { readonly name: string; readonly uid: string } }, task: string, key: string): string {
+  const suffix = `${REGISTRY}${task}-${run.metadata.uid.slice(0, 8)}${key.replace(/[^a-z0-9]/g, '').slice(-8)}`;
+  return run.metadata.name.slice(0, MAX_CHILD_NAME - suffix.length).replace(/-+$/, '') + suffix;
+}
+
+/** Whether a Job or pod of the run is one that looks after checkpoints. */
+export function isRegistryName(run: { readonly metadata: { readonly uid: string } }, name: string): boolean {
+  return name.includes(REGISTRY) && name.includes(`-${run.metadata.uid.slice(0, 8)}`);
+}
+
 export function childLabels(run: Run, attempt: number): Record<string, string> {
   return {
     [LABEL_KIND]: run.kind,

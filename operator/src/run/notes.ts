@@ -7,8 +7,16 @@ import type { OwnStatus } from './status.ts';
 
 /** Notes in the order of happening. */
 export function notesOf(plan: Plan, next: OwnStatus): readonly EventNote[] {
-  return [...attemptNotes(plan, next), ...(next.conditions ?? []).flatMap((condition) => conditionNotes(plan, condition))];
+  return [...attemptNotes(plan, next), ...registryNotes(plan), ...(next.conditions ?? []).flatMap((condition) => conditionNotes(plan, condition))];
 }
+
+function registryNotes({ verdict: { registered } }: Plan): readonly EventNote[] {
+  if (registered === undefined) return [];
+  const { task, outcome, message = '' } = registered;
+  return [{ type: outcome === 'Failed' ? 'Warning' : 'Normal', reason: `Checkpoints${NOTE_OF_TASK[task]}`, message: outcome === 'Failed' ? `failed: ${message}` : message }];
+}
+
+const NOTE_OF_TASK = { report: 'Reported', verify: 'Verified', gc: 'Collected', delete: 'Deleted' } as const;
 
 function attemptNotes({ situation: s, verdict }: Plan, next: OwnStatus): readonly EventNote[] {
   const notes: EventNote[] = [];

@@ -1,5 +1,5 @@
 // All reading: from a key to one deep-frozen value. Caches answer, except where a lagging cache could be mistaken for a fact.
-import { LABEL_RUN_UID } from '../api/labels.ts';
+import { FINALIZER, LABEL_RUN_UID } from '../api/labels.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import { controllerOf, deepFreeze, splitKey } from '../runtime/object.ts';
 import type { KubeObject } from '../runtime/object.ts';
@@ -8,7 +8,7 @@ import { BY_RUN } from './caches.ts';
 import type { Caches, StoredRun } from './caches.ts';
 import { claimsOf, initOf, mountsOf } from './mounts.ts';
 import { rfc3339 } from './instant.ts';
-import { attemptOf, childName } from './naming.ts';
+import { attemptOf, childName, isRegistryName } from './naming.ts';
 import { parseSpec } from './parseSpec.ts';
 import { JOBS, PODS, isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
@@ -28,22 +28,26 @@ export interface ObserveDeps {
 // A Job controller has made its pods long before; if not, it was refused.
 const REFUSAL_AFTER_MS = 3000;
 
-/** Undefined when the run is gone, is being deleted, or has never been. */
+/** Undefined when the run is gone, is being deleted and needs nothing any more, or has never been. */
 export async function observe(deps: ObserveDeps, key: string): Promise<Observed | undefined> {
   const { namespace, name } = splitKey(key);
   const stored = deps.caches.runs[deps.kind].store.get(namespace, name);
-  if (stored === undefined || stored.metadata.deletionTimestamp !== undefined) return undefined;
+  if (stored === undefined || isLeaving(stored)) return undefined;
   const run = runOf(deps.kind, stored);
   const { jobs, pods } = await jobsAndPods(deps, run);
   const source = sourceOf(deps, run);
   return deepFreeze({
-    now: rfc3339(deps.now()), run, jobs, pods, source,
+    now: rfc3339(deps.now()), run, jobs, pods, source, registryPods: registryPodsOf(run, deps.caches.pods.store.byIndex(BY_RUN, run.metadata.uid)),
     services: owned(run, deps.caches.services.store.byIndex(BY_RUN, run.metadata.uid)),
     configMaps: owned(run, deps.caches.configMaps.store.byIndex(BY_RUN, run.metadata.uid)),
     claims: namedClaims(run, source).flatMap((claim) => deps.caches.claims.store.get(namespace, claim) ?? []),
     podRefusals: await refusals(deps, run, jobs, pods),
     settings: deps.settings(),
   });
+}
+
+function isLeaving({ metadata: { deletionTimestamp, finalizers = [] } }: StoredRun): boolean {
+  return deletionTimestamp !== undefined && !finalizers.includes(FINALIZER);
 }
 
 function runOf(kind: RunKind, stored: StoredRun): Run {
@@ -70,6 +74,10 @@ async function jobsAndPods(deps: ObserveDeps, run: Run): Promise<{ jobs: readonl
 /** Pods with the run's labels and a worker's name. Owner references are not asked for: deleting a Job with orphaning drops them, and the pods run on. */
 function workersOf(run: Run, pods: readonly Pod[]): readonly Pod[] {
   return pods.filter((pod) => attemptOf(pod) > 0 && pod.metadata.name.startsWith(`${childName(run, attemptOf(pod))}-`));
+}
+
+function registryPodsOf(run: Run, pods: readonly Pod[]): readonly Pod[] {
+  return pods.filter((pod) => isRegistryName(run, pod.metadata.name));
 }
 
 function sourceOf(deps: ObserveDeps, run: Run): Source | undefined {

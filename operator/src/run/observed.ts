@@ -54,6 +54,8 @@ export interface Observed {
   readonly services: readonly Service[];
   /** Pods of the run's Jobs, also of Jobs that are gone. */
   readonly pods: readonly Pod[];
+  /** Pods of the run's registry Jobs. */
+  readonly registryPods: readonly Pod[];
   /** The claims of the run's namespace that it names, as far as they exist. */
   readonly claims: readonly Claim[];
   readonly source?: Source | undefined;

@@ -1,6 +1,7 @@
 // From what was observed to what is to be done. Pure: no IO, no clock, no randomness; the same input gives the same plan.
 import type { Action } from '../runtime/apply.ts';
 import { CHECKS } from './checks.ts';
+import { holdForDeletion } from './deletion.ts';
 import type { Observed } from './observed.ts';
 import { situationOf } from './situation.ts';
 import type { Situation } from './situation.ts';
@@ -20,7 +21,7 @@ export function planRun(seen: Observed): Plan {
   const situation = situationOf(seen);
   for (const [because, check] of CHECKS) {
     const verdict = check(situation);
-    if (verdict !== undefined) return { because, actions: verdict.actions ?? [], requeueAfterMs: verdict.requeueAfterMs, situation, verdict };
+    if (verdict !== undefined) return { because, actions: [...holdForDeletion(situation), ...(verdict.actions ?? [])], requeueAfterMs: verdict.requeueAfterMs, situation, verdict };
   }
   throw new Error('no check decided: the last one always does');
 }

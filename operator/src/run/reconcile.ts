@@ -54,7 +54,7 @@ async function isCurrent(deps: RunDeps, run: Run, attempt: number): Promise<bool
 }
 
 function applierOf(deps: RunDeps): Parameters<typeof performAll>[0] {
-  return { client: deps.client, resources: [JOBS, SERVICES, CONFIG_MAPS], fieldManager: MANAGER_OPERATOR, ...(deps.onWrite === undefined ? {} : { onAction: deps.onWrite }) };
+  return { client: deps.client, resources: [JOBS, SERVICES, CONFIG_MAPS, ...Object.values(RUN_RESOURCES)], fieldManager: MANAGER_OPERATOR, ...(deps.onWrite === undefined ? {} : { onAction: deps.onWrite }) };
 }
 
 /** Writes the operator's fields when they differ. A new attempt number carries the version it was derived from, so that it is counted once. */

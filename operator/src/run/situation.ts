@@ -27,7 +27,7 @@ export interface Situation {
   readonly jobState: JobState;
   /** Pods of the attempt. */
   readonly pods: readonly Pod[];
-  /** Pods of any attempt that have not ended. */
+  /** Pods of any attempt, and of registry Jobs, that have not ended. */
   readonly livePods: readonly Pod[];
   readonly replicas: number;
   readonly readyPods: number;
@@ -58,7 +58,7 @@ export function situationOf(seen: Observed): Situation {
   const isOver = isTrue(conditions, 'Complete') !== undefined || isTrue(conditions, 'Failed') !== undefined;
   return {
     seen, attempt, job, jobState, pods, replicas, restarts, interruptions,
-    livePods: seen.pods.filter((pod) => !hasEnded(pod)),
+    livePods: [...seen.pods, ...seen.registryPods].filter((pod) => !hasEnded(pod)),
     readyPods: pods.filter(isReady).length,
     donePods: pods.filter((pod) => pod.status?.phase === 'Succeeded').length,
     hasStarted: haveStarted(seen, pods, replicas),

@@ -7,11 +7,12 @@ import { childName, runDirectory } from './naming.ts';
 import { isTrue } from './objects.ts';
 import type { Run } from './observed.ts';
 import type { Plan } from './plan.ts';
+import { withRecord } from './registry.ts';
 import type { Situation } from './situation.ts';
 
 /** The fields of status the operator owns; every other belongs to ingest. */
 export const OWN_FIELDS = [
-  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'checkpointDirectoryUri', 'startedFrom', 'resolved',
+  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'checkpointDirectoryUri', 'startedFrom', 'resolved', 'registry',
 ] as const satisfies readonly (keyof RunStatus)[];
 
 export type OwnStatus = Pick<RunStatus, (typeof OWN_FIELDS)[number]>;
@@ -36,6 +37,7 @@ export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     checkpointDirectoryUri: directoryUri(run),
     startedFrom: startedFromOf(plan),
     resolved: resolvedOf(plan),
+    registry: withRecord(run.status.registry, verdict.registered),
   });
 }
 

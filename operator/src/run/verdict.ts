@@ -1,6 +1,7 @@
 // What a check decides.
 import type { Reason } from '../api/reasons.ts';
 import type { Action } from '../runtime/apply.ts';
+import type { RegistryRecord } from './registry.ts';
 
 export interface Verdict {
   /** Performed in order; nothing when absent. */
@@ -10,5 +11,7 @@ export interface Verdict {
   /** The run is over. */
   readonly ends?: { readonly type: 'Complete' | 'Failed'; readonly reason: Reason; readonly message: string };
   readonly progressing: { readonly status: 'True' | 'False'; readonly reason: Reason; readonly message: string };
+  /** A task of the checkpoint registry has ended. */
+  readonly registered?: RegistryRecord;
   readonly requeueAfterMs?: number | undefined;
 }

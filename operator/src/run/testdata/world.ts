@@ -22,7 +22,7 @@ export function observedFrom(world: World): Observed {
   delete (rest as { showObjects?: boolean }).showObjects;
   const { run } = world;
   return deepFreeze(structuredClone({
-    now: '2026-01-01T00:10:00Z', jobs: [], configMaps: [], services: [], pods: [], claims: [], podRefusals: [], settings: SETTINGS, ...rest,
+    now: '2026-01-01T00:10:00Z', jobs: [], configMaps: [], services: [], pods: [], claims: [], registryPods: [], podRefusals: [], settings: SETTINGS, ...rest,
     run: { kind: run.kind, metadata: run.metadata, status: run.status ?? {}, ...parseSpec(run.kind, run.spec) },
   }));
 }
@@ -34,9 +34,11 @@ let uidsGiven = 0;
 /** The world after all actions and the status write succeeded. A deleted Job's pods stay until somebody stops them. */
 export function afterwards(seen: Observed, plan: Plan): Observed {
   const lists = { jobs: [...seen.jobs] as KubeObject[], services: [...seen.services] as KubeObject[], configMaps: [...seen.configMaps] as KubeObject[] };
-  for (const action of plan.actions) perform(lists, action, `uid-${++uidsGiven}`);
+  const isOfRun = (action: Action): boolean => action.do === 'apply' && action.uid === seen.run.metadata.uid;
+  for (const action of plan.actions.filter((one) => !isOfRun(one))) perform(lists, action, `uid-${++uidsGiven}`);
+  const metadata = { ...seen.run.metadata, ...plan.actions.filter(isOfRun).map((action) => (action.do === 'apply' ? { finalizers: action.object.metadata.finalizers ?? [] } : {})).at(-1) };
   const own: OwnStatus = statusOf(plan, undefined);
-  return deepFreeze({ ...seen, ...(lists as unknown as Pick<Observed, 'jobs' | 'services' | 'configMaps'>), run: { ...seen.run, status: { ...withoutOwn(seen.run.status), ...own } } });
+  return deepFreeze({ ...seen, ...(lists as unknown as Pick<Observed, 'jobs' | 'services' | 'configMaps'>), run: { ...seen.run, metadata, status: { ...withoutOwn(seen.run.status), ...own } } });
 }
 
 /** Plans and performs until nothing changes; throws when it does not come to rest. */
