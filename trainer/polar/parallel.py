@@ -24,7 +24,6 @@ from polar.precision import LossScale, dtype_of
 from polar.shard import is_sharded
 
 T = TypeVar("T")
-SHARE_OF_MEMORY = 0.6  # of a GPU that weights, gradients and optimizer of a whole model may take
 
 
 class Net:
@@ -114,11 +113,11 @@ class Net:
 def place(make: Callable[[], RewardModel], engine: Engine, dist: Dist) -> Net:
     """A model on this rank's device (its share of one, when sharded), ready to train but for its weights.
 
-    The weights have no values until they are loaded; no rank ever holds a whole copy of a sharded model.
+    The weights have no values until they are loaded; no rank ever holds a whole copy of a sharded model. Only sharding
+    `full` splits it: `preflight` decides what `auto` is.
     """
     with torch.device("meta"):
         model = make()
-    parameters = sum(p.numel() for p in model.parameters())
     dtype = dtype_of(engine.precision, dist.device)
     for layer in model.model.layers:
         if engine.compile == "on" or (engine.compile == "auto" and dist.device.type == "cuda"):
@@ -126,24 +125,12 @@ def place(make: Callable[[], RewardModel], engine: Engine, dist: Dist) -> Net:
         if engine.activation_checkpointing:
             again = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=model.model.dropout > 0)
             _replace_forward(layer, again)
-    if shards(engine, parameters, dist):
+    if dist.world_size > 1 and engine.sharding == "full":
         _shard(model, dtype, dist)
     elif dtype != torch.float32:  # the residual stream, as in a sharded model
         model.model.embed_tokens.register_forward_hook(lambda module, inputs, output: output.to(dtype))
     model.to_empty(device=dist.device)
     return Net(model, dist, dtype)
-
-
-def shards(engine: Engine, parameters: int, dist: Dist) -> bool:
-    """Whether a model of this many parameters is split over the ranks."""
-    if dist.world_size == 1 or engine.sharding == "none":
-        return False
-    if engine.sharding == "full":
-        return True
-    if dist.device.type != "cuda":
-        return False
-    memory = torch.cuda.get_device_properties(dist.device).total_memory
-    return 16 * parameters > SHARE_OF_MEMORY * memory
 
 
 def _shard(model: RewardModel, dtype: torch.dtype, dist: Dist) -> None:
