@@ -67,6 +67,8 @@ export const REASONS = {
   Hung: 'A worker made no progress for longer than the hang timeout; the message names it.',
   ReplicasDiffer: 'Workers no longer have the same weights: a device or its memory is faulty.',
   Silent: 'No report came for recovery.silenceTimeoutSeconds; the attempt was stopped and replaced.',
+  SpecChanged: 'The attempt could not start and the spec was changed since: the next attempt takes its place.',
+  JobDeleted: 'Somebody deleted the Job of the attempt.',
   Interrupted: 'The attempt was asked to stop and saved a checkpoint.',
   Disrupted: 'A worker was evicted, preempted or drained.',
 } as const;

@@ -8,6 +8,7 @@ import { isDeleted } from './deletion.ts';
 import { registryStep, wantedTask } from './registry.ts';
 import { earliestRestart } from './restart.ts';
 import type { Situation } from './situation.ts';
+import { isStopping } from './stopping.ts';
 import type { Verdict } from './verdict.ts';
 import { saidByWorker } from './workers.ts';
 
@@ -20,8 +21,8 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ['isUnreadable', isUnreadable],       // the stored spec does not parse: leave everything as it is
   ['hasStray', hasStray],               // a Job of another attempt could run beside this one: stop it first
   ['failedForGood', failedForGood],     // no further attempt would help, or none is left: Failed
-  ['isSuspended', isSuspended],         // spec.suspend: stop the workers and wait
-  ['isMended', isMended],               // the attempt is blocked and the spec was changed since: replace it
+  ['isStopping', isStopping],           // the attempt is to end before its time: save first
+  ['isSuspended', isSuspended],         // spec.suspend: wait
   ['startsTooSlowly', startsTooSlowly], // the workers have not all started in time: Failed
   ['isRunning', isRunning],             // the attempt runs: put back what is missing
   ['isBlocked', isBlocked],             // volumes or the checkpoint to start from are missing: wait for them
@@ -68,14 +69,8 @@ function failedForGood(s: Situation): Verdict | undefined {
 
 function isSuspended(s: Situation): Verdict | undefined {
   if (s.seen.run.spec?.spec.suspend !== true) return undefined;
-  const actions = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
   const state = s.attempt === 0 ? 'not started' : s.livePods.length > 0 ? 'stopping' : 'stopped';
-  return { actions, progressing: waits('SuspendRequested', `${state}: spec.suspend is true`) };
-}
-
-function isMended(s: Situation): Verdict | undefined {
-  if (s.job === undefined || s.obstacle === undefined || s.hasStarted || !s.isOutdated) return undefined;
-  return { actions: stopJob(s.job), progressing: waits('RestartPending', `attempt ${s.attempt} could not start and the spec has changed since: the next attempt takes its place`) };
+  return { progressing: waits('SuspendRequested', `${state}: spec.suspend is true`) };
 }
 
 function startsTooSlowly(s: Situation): Verdict | undefined {

@@ -90,8 +90,8 @@ function isRefusal(failed: Failed | undefined): failed is Failed {
 
 function Suspended({ s }: Told): Claimed {
   if (s.seen.run.spec?.spec.suspend !== true) return { status: 'False', reason: 'NotSuspended', message: 'spec.suspend is false' };
-  const message = s.livePods.length === 0 ? 'no worker runs' : `${s.livePods.length} of ${s.replicas} workers save a checkpoint and stop`;
-  return { status: 'True', reason: 'SuspendRequested', message };
+  if (s.livePods.length === 0 && s.jobState !== 'active') return { status: 'True', reason: 'SuspendRequested', message: 'no worker runs' };
+  return { status: 'False', reason: 'SuspendRequested', message: `${s.livePods.length} of ${s.replicas} workers save a checkpoint and stop` };
 }
 
 function Complete({ verdict }: Told): Claimed {

@@ -23,6 +23,7 @@ function attemptNotes({ situation: s, verdict }: Plan, next: OwnStatus): readonl
   if (verdict.begins !== undefined && s.failure !== undefined) {
     notes.push({ type: 'Warning', reason: s.failure.reason, message: `attempt ${s.attempt} ended: ${s.failure.message}` });
   }
+  if (verdict.stops !== undefined) notes.push({ type: verdict.stops.reason === 'Silent' ? 'Warning' : 'Normal', reason: verdict.stops.reason, message: verdict.progressing.message });
   const wasSuspended = isTrue(s.seen.run.status.conditions, 'Suspended') !== undefined;
   if (verdict.begins === 'free' && s.jobState === 'gone' && !wasSuspended) notes.push({ type: 'Normal', reason: 'Interrupted', message: `attempt ${s.attempt} ended: its Job was deleted` });
   if (next.job !== undefined && next.job !== s.seen.run.status.job) notes.push({ type: 'Normal', reason: 'AttemptCreated', message: `attempt ${s.attempt} is Job "${next.job}"` });

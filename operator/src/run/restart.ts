@@ -8,14 +8,19 @@ const MAX_DELAY_SECONDS = 300;
 // An attempt that lived this long was not stopped by what stops an attempt at its start.
 const LONG_LIFE_SECONDS = 600;
 
-/** Earliest instant of the next attempt in milliseconds since the epoch; the first restart and those after a long life or a suspension are not delayed. */
+/** Earliest instant of the next attempt in milliseconds since the epoch; the first restart and those after a long life or a stop that was asked for are not delayed. */
 export function earliestRestart(s: Situation): number {
   const { status } = s.seen.run;
   const startedAt = millisOf(status.attemptStartTime ?? s.seen.now);
   const endedAt = millisOf(s.failure?.at ?? status.attemptStartTime ?? s.seen.now);
-  const wasSuspended = s.jobState === 'gone' && isTrue(status.conditions, 'Suspended') !== undefined;
-  if (wasSuspended || endedAt - startedAt > LONG_LIFE_SECONDS * 1000) return endedAt;
+  if (wasAsked(s) || endedAt - startedAt > LONG_LIFE_SECONDS * 1000) return endedAt;
   return endedAt + delaySeconds(s.restarts + s.interruptions) * 1000;
+}
+
+/** The attempt ended because it was told to; what a silent one does wrong may happen again. */
+function wasAsked({ stopRequest, failure, seen }: Situation): boolean {
+  const bySuspension = failure?.policy !== 'charged' && isTrue(seen.run.status.conditions, 'Suspended') !== undefined;
+  return bySuspension || (stopRequest !== undefined && stopRequest.reason !== 'Silent' && failure?.policy !== 'charged');
 }
 
 /** 0, 10, 20, 40 ... 300 seconds after 0, 1, 2, 3 ... earlier restarts. */

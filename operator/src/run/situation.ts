@@ -15,6 +15,8 @@ import { attemptOf, childName } from './naming.ts';
 import { isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
 import type { Observed } from './observed.ts';
+import { stopRequestOf } from './stopping.ts';
+import type { StopRequest } from './stopping.ts';
 import { hasEnded, hasStarted, isReady, obstacleOf } from './workers.ts';
 import type { Obstacle } from './workers.ts';
 
@@ -38,6 +40,8 @@ export interface Situation {
   readonly obstacle: Obstacle | undefined;
   /** The spec was changed after the attempt's Job was made from it. */
   readonly isOutdated: boolean;
+  /** The attempt's workers were asked to save a checkpoint and stop. */
+  readonly stopRequest: StopRequest | undefined;
   readonly failure: Failure | undefined;
   readonly objection: Objection | undefined;
   /** What optimizer auto stands for, when the spec asks for it and it can be told. */
@@ -64,6 +68,7 @@ export function situationOf(seen: Observed): Situation {
     hasStarted: haveStarted(seen, pods, replicas),
     obstacle: jobState === 'active' && !isOver ? (obstacleOf(pods) ?? refusal(seen)) : undefined,
     isOutdated: jobState === 'active' && isOutdated(seen, job),
+    stopRequest: stopRequestOf(seen.run.status, attempt),
     failure: jobState === 'failed' && job !== undefined ? failureOf(job, pods) : undefined,
     objection: objectionTo(seen),
     laws: lawsOf(seen),
@@ -76,10 +81,10 @@ function lawsOf({ run: { spec } }: Observed): Resolved | undefined {
   return typeof resolved === 'string' ? undefined : resolved;
 }
 
-/** Progressing leaves Training when an attempt begins; what it says outlives pods, which may vanish before the news of their Job arrives. */
+/** Progressing leaves Training and Saving when an attempt ends; what it says outlives pods, which may vanish before the news of their Job arrives. */
 function haveStarted({ run }: Observed, pods: readonly Pod[], replicas: number): boolean {
-  const wasTraining = run.status.conditions?.find(({ type }) => type === 'Progressing')?.reason === 'Training';
-  return wasTraining || pods.filter(hasStarted).length >= replicas;
+  const reason = run.status.conditions?.find(({ type }) => type === 'Progressing')?.reason;
+  return reason === 'Training' || reason === 'Saving' || pods.filter(hasStarted).length >= replicas;
 }
 
 function replicasOf(seen: Observed, job: Job | undefined): number {

@@ -12,7 +12,7 @@ import type { Situation } from './situation.ts';
 
 /** The fields of status the operator owns; every other belongs to ingest. */
 export const OWN_FIELDS = [
-  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'checkpointDirectoryUri', 'startedFrom', 'resolved', 'registry',
+  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'stopRequest', 'checkpointDirectoryUri', 'startedFrom', 'resolved', 'registry',
 ] as const satisfies readonly (keyof RunStatus)[];
 
 export type OwnStatus = Pick<RunStatus, (typeof OWN_FIELDS)[number]>;
@@ -34,11 +34,18 @@ export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     startTime: run.status.startTime ?? beganAt,
     attemptStartTime: beganAt ?? run.status.attemptStartTime,
     completionTime: run.status.completionTime ?? endedAt,
+    stopRequest: stopRequestOf(plan),
     checkpointDirectoryUri: directoryUri(run),
     startedFrom: startedFromOf(plan),
     resolved: resolvedOf(plan),
     registry: withRecord(run.status.registry, verdict.registered),
   });
+}
+
+/** Written once; gone when the next attempt begins. */
+function stopRequestOf({ situation: s, verdict }: Plan): OwnStatus['stopRequest'] {
+  if (verdict.begins !== undefined) return undefined;
+  return s.stopRequest ?? verdict.stops;
 }
 
 function startedFromOf({ situation: s, verdict }: Plan): OwnStatus['startedFrom'] {
@@ -60,9 +67,9 @@ export function differs(run: Run, next: OwnStatus): boolean {
   return OWN_FIELDS.some((field) => !isSame(run.status[field], next[field]));
 }
 
-/** Whether the numbers that name attempts change; such a write must not be based on an old read. */
+/** Whether numbers that name attempts or times that are counted from change; such a write must not be based on an old read. */
 export function countsDiffer(run: Run, next: OwnStatus): boolean {
-  return (['attempt', 'restarts', 'interruptions'] as const).some((field) => run.status[field] !== next[field]);
+  return (['attempt', 'restarts', 'interruptions', 'stopRequest'] as const).some((field) => !isSame(run.status[field], next[field]));
 }
 
 function countersOf(s: Situation, begins: 'first' | 'charged' | 'free' | undefined): Pick<OwnStatus, 'attempt' | 'restarts' | 'interruptions'> {
@@ -85,10 +92,15 @@ function phaseOf(conditions: readonly Condition[], attempt: number, s: Situation
   const is = (type: string): boolean => isTrue(conditions, type) !== undefined;
   if (is('Failed')) return 'Failed';
   if (is('Complete')) return 'Complete';
-  if (is('Suspended')) return 'Suspended';
   if (is('PodsReady') || isFinishing(s)) return 'Running';
+  if (isSuspending(s)) return 'Suspended';
   if (attempt === 0 || !is('Accepted')) return 'Pending';
   return attempt === 1 && isFirstStart(s, is('Progressing')) ? 'Starting' : 'Restarting';
+}
+
+/** Suspended, or asked to be and no longer training as a whole. */
+function isSuspending(s: Situation): boolean {
+  return s.seen.run.spec?.spec.suspend === true && (s.stopRequest !== undefined || s.jobState !== 'active');
 }
 
 /** Also while the API server refuses the first attempt's objects. */
