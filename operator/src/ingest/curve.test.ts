@@ -21,35 +21,86 @@ test('a curve never has more than 200 points and its steps only rise', () => {
   }));
 });
 
-test('a curve keeps its first and last point, its last validation and its lowest validation loss', () => {
+test('a curve keeps its first and last point, its last validation and the lowest and highest loss of both kinds', () => {
   fc.assert(fc.property(curveArbitrary, (points) => {
     const steps = points.map((point) => point.step);
     const curve = mergeCurve([], points);
     assert.equal(curve[0]?.step, Math.min(...steps));
     assert.equal(curve.at(-1)?.step, Math.max(...steps));
-    const validated = points.filter((point) => point.valLoss !== undefined);
-    if (validated.length === 0) return;
-    const losses = (of: readonly CurvePoint[]): number[] => of.flatMap((point) => (point.valLoss === undefined ? [] : [Number(point.valLoss)]));
-    assert.equal(Math.min(...losses(curve)), Math.min(...losses(validated)));
-    assert.ok(curve.some((point) => point.step === Math.max(...validated.map((v) => v.step))));
+    for (const field of ['trainLoss', 'valLoss'] as const) {
+      const losses = (of: readonly CurvePoint[]): number[] => of.flatMap((point) => (point[field] === undefined ? [] : [Number(point[field])]));
+      assert.equal(Math.min(...losses(curve)), Math.min(...losses(points)), field);
+      assert.equal(Math.max(...losses(curve)), Math.max(...losses(points)), field);
+    }
+    const lastValidated = points.filter((point) => point.valLoss !== undefined).map((point) => point.step);
+    if (lastValidated.length > 0) assert.ok(curve.some((point) => point.valLoss !== undefined && point.step === Math.max(...lastValidated)));
   }));
 });
 
-test('points end in the same curve one by one, in batches, repeated or out of order', () => {
+/** As the trainer may tell a point: loss and validation together or one after the other. */
+const asReported = ({ step, tokens, trainLoss, valLoss }: CurvePoint, isSplit: boolean): CurvePoint[] => {
+  const at = { step, ...(tokens !== undefined && { tokens }) };
+  if (!isSplit) return [{ ...at, ...(trainLoss !== undefined && { trainLoss }), ...(valLoss !== undefined && { valLoss }) }];
+  return [...(trainLoss === undefined ? [] : [{ ...at, trainLoss }]), ...(valLoss === undefined ? [] : [{ ...at, valLoss }])];
+};
+
+test('points end in the same curve one by one, in batches, repeated, split or out of order', () => {
   const batches = curveArbitrary.chain((points) => fc.tuple(
     fc.constant(points),
-    fc.shuffledSubarray(points, { minLength: points.length }),
+    fc.shuffledSubarray(points, { minLength: points.length }).chain((shuffled) => fc.shuffledSubarray(shuffled.flatMap((point) => asReported(point, point.step % 2 === 0)), { minLength: shuffled.length })),
     fc.integer({ min: 1, max: 100 }),
+    fc.boolean(),
   ));
-  fc.assert(fc.property(batches, ([points, shuffled, size]) => {
+  fc.assert(fc.property(batches, ([points, shuffled, size, isRepeated]) => {
     const whole = mergeCurve([], points);
     let curve: CurvePoint[] = [];
     for (let i = 0; i < shuffled.length; i += size) {
       const batch = shuffled.slice(i, i + size);
-      curve = mergeCurve(mergeCurve(curve, batch), batch);
+      curve = mergeCurve(curve, batch);
+      if (isRepeated) curve = mergeCurve(curve, batch);
     }
-    assert.deepEqual(curve, whole);
-  }), { numRuns: 60 });
+    const missing = points.flatMap((point) => asReported(point, true)).filter((point) => !shuffled.some((other) => covers(other, point)));
+    assert.deepEqual(mergeCurve(curve, missing), whole);
+  }), { numRuns: 80 });
+});
+
+const covers = (a: CurvePoint, b: CurvePoint): boolean => a.step === b.step && (b.trainLoss === undefined || a.trainLoss === b.trainLoss) && (b.valLoss === undefined || a.valLoss === b.valLoss);
+
+const lossAt = (step: number): string => (2 / Math.log(step + 3) + ((step * 7919) % 100) / 5000).toFixed(6);
+const longRun = (steps: number): CurvePoint[] => Array.from({ length: steps }, (_, step): CurvePoint => (
+  { step, tokens: step * 1000, trainLoss: lossAt(step), ...(step % 500 === 0 ? { valLoss: lossAt(step) } : {}) }));
+
+test('spikes of the training loss stay visible, however old they are', () => {
+  const points = longRun(100_000);
+  for (const step of [7, 30_001, 99_000]) points[step] = { ...points[step] as CurvePoint, trainLoss: '11.5' };
+  points[50_003] = { ...points[50_003] as CurvePoint, trainLoss: '0.001' };
+  let curve: CurvePoint[] = [];
+  for (let i = 0; i < points.length; i += 1000) curve = mergeCurve(curve, points.slice(i, i + 1000));
+  for (const step of [7, 30_001, 99_000, 50_003]) assert.ok(curve.some((point) => point.step === step && point.trainLoss === points[step]?.trainLoss), `step ${String(step)}`);
+});
+
+test('a long curve uses its 200 points whatever its length, the newer half with the finer steps', () => {
+  for (const steps of [10_000, 15_000, 20_000, 30_001, 65_536, 100_000]) {
+    const curve = mergeCurve([], longRun(steps));
+    const count = (field: 'trainLoss' | 'valLoss'): number => curve.filter((point) => point[field] !== undefined).length;
+    const shape = `${String(steps)} steps: ${String(curve.length)} points, ${String(count('trainLoss'))} losses, ${String(count('valLoss'))} validations`;
+    assert.ok(count('trainLoss') >= 140 && curve.length <= 200, shape);
+    assert.ok(count('valLoss') >= Math.min(steps / 500, 45), shape);
+    const newer = curve.filter((point) => point.step >= steps / 2).length;
+    assert.ok(newer >= curve.length * 0.45, `${String(steps)} steps: ${String(newer)} of ${String(curve.length)} in the newer half`);
+  }
+});
+
+test('a million points end in the curve that they end in at once, in time linear in their number', () => {
+  const points = longRun(1_000_000);
+  const at = performance.now();
+  const whole = mergeCurve([], points);
+  const atOnceMs = performance.now() - at;
+  let curve: CurvePoint[] = [];
+  for (let i = 0; i < points.length; i += 1000) curve = mergeCurve(curve, points.slice(i, i + 1000));
+  assert.deepEqual(curve, whole);
+  assert.ok(curve.length <= 200);
+  assert.ok(atOnceMs < 20_000, `${String(atOnceMs)} ms`);
 });
 
 test('a run of 500 steps with a validation every 50 keeps every validation', () => {
