@@ -3,7 +3,7 @@
     net = place(lambda: RewardModel(...), config.engine, dist)      no weights yet: fill them in with state.load_weights
     for batch, real in net.share(batches, filler):                  as many turns on every rank as the gang needs
         net.backward(loss of net(batch) * world size / total if real else 0 * loss)
-    norm = net.clip(largest)                                        the gradient of the mean over all ranks, unscaled
+    norm = net.update(optimizer, largest)                           of the gradient of the mean over all ranks, unscaled
 """
 
 import math
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 from torch.utils.checkpoint import checkpoint
 
 from polar.config_runtime import Engine
@@ -55,8 +56,24 @@ class Net:
         scaled = loss if self.scale is None else loss * self.scale.value
         scaled.backward()  # type: ignore[no-untyped-call]
 
-    def clip(self, largest: float) -> float:
-        """Scale the gradient down to a norm of `largest` (0: leave it); returns the norm before, equal on all ranks."""
+    def update(self, optimizer: Optimizer, largest: float) -> float | None:
+        """Scale the gradient down to a norm of `largest` (0: leave it) and step; returns the norm before, the same on
+        all ranks.
+
+        None asks for the same batch again: it overflowed, and the loss scale is half as large now. A norm that is not
+        finite has changed nothing.
+        """
+        norm = self._clip(largest)
+        finite = math.isfinite(norm)
+        if not finite and not (self.scale and self.scale.overflowed()):
+            return norm
+        if finite:
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return norm if finite else None
+
+    def _clip(self, largest: float) -> float:
+        """Scale the gradient down; returns its norm before."""
         gradients = [p.grad for p in self.module.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         whole = norm.full_tensor() if self.sharded else norm  # type: ignore[attr-defined]
@@ -82,10 +99,6 @@ class Net:
         """The reward model (not of a net made with `of`)."""
         assert isinstance(self.module, RewardModel)
         return self.module
-
-    def overflowed(self) -> bool:
-        """After a gradient that is not finite: whether the batch is worth repeating, now with half the loss scale."""
-        return self.scale is not None and self.scale.overflowed()
 
     def _trained(self) -> nn.Module:
         if self.sharded or self.dist.world_size == 1:

@@ -70,15 +70,12 @@ class Stepper:
         sums = self.dist.sum({name: float(value) for name, value in own_part.items()} | times)
         if sums["bad"]:
             raise BadGroups(self._agree_on(own[~np.isfinite(losses)], len(groups)))
-        norm = self.net.clip(self.options.gradient_clip)
-        if not np.isfinite(norm):
-            if not self.net.overflowed():
-                raise BadGroups(np.arange(len(groups)))
-            self.optimizer.zero_grad(set_to_none=True)
-            return self.step(batch, learning_rate)  # with a smaller loss scale
         set_learning_rate(self.optimizer, learning_rate)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        norm = self.net.update(self.optimizer, self.options.gradient_clip)
+        if norm is None:
+            return self.step(batch, learning_rate)
+        if not np.isfinite(norm):
+            raise BadGroups(np.arange(len(groups)))
         return StepResult(
             loss=sums["loss"] / len(groups),
             accuracy=sums["right"] / len(groups),

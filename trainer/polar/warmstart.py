@@ -135,13 +135,11 @@ class WarmStart:
         sums = self._dist.sum(sums)
         if not math.isfinite(sums["loss"]):
             raise NonFiniteLossError(NOT_FINITE)
-        if not math.isfinite(net.clip(options.gradient_clip)):
-            if not net.overflowed():
-                raise NonFiniteLossError(NOT_FINITE)
-            optimizer.zero_grad(set_to_none=True)
-            return self._step(net, optimizer, sequences, options)  # with a smaller loss scale
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        norm = net.update(optimizer, options.gradient_clip)
+        if norm is None:
+            return self._step(net, optimizer, sequences, options)
+        if not math.isfinite(norm):
+            raise NonFiniteLossError(NOT_FINITE)
         return sums["loss"] / counts[0], sums["right"] / counts[0]
 
     def _singles(self, rows: Index) -> list[Labelled]:

@@ -111,15 +111,13 @@ def steps(net: Net, optimizer: AdamW, what: tuple[range, list[int]], most_tokens
     total, first = sum(shares), sum(shares[: dist.rank])
     for step in numbers:
         own = groups(step, total)[first : first + shares[dist.rank]]
-        norm = math.inf
-        while not math.isfinite(norm):  # with fp16 until the loss scale is small enough
-            optimizer.zero_grad(set_to_none=True)
+        norm = None
+        while norm is None:  # with fp16 until the loss scale is small enough
             loss = one_step(net, own, total, most_tokens)
-            norm = net.clip(OPTIONS.gradient_clip)
-            assert math.isfinite(norm) or net.overflowed()
+            norm = net.update(optimizer, OPTIONS.gradient_clip)
+        assert math.isfinite(norm)
         losses.append(dist.sum({"loss": loss})["loss"] / total)
         norms.append(norm)
-        optimizer.step()
     return Trained(losses, norms, {k: whole(v).numpy() for k, v in net.module.state_dict().items()}, net.sharded)
 
 
