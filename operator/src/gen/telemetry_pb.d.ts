@@ -409,6 +409,14 @@ export declare type ReportResponse = Message<"polar.telemetry.v1alpha1.ReportRes
    * @generated from field: polar.telemetry.v1alpha1.Command command = 3;
    */
   command?: Command | undefined;
+
+  /**
+   * accepted_seq: every message of this stream up to and including it has been taken in: it is checked, merged and waits to
+   * be written. Nothing may be forgotten on its account: it is lost when the operator dies.
+   *
+   * @generated from field: int64 accepted_seq = 4;
+   */
+  acceptedSeq: bigint;
 };
 
 /**

@@ -137,14 +137,16 @@ class Checkpoint(_message.Message):
     def __init__(self, step: _Optional[int] = ..., path: _Optional[str] = ..., manifest_sha256: _Optional[str] = ..., val_loss: _Optional[float] = ..., tokens: _Optional[int] = ..., completed_at: _Optional[str] = ...) -> None: ...
 
 class ReportResponse(_message.Message):
-    __slots__ = ("attempt", "acked_seq", "command")
+    __slots__ = ("attempt", "acked_seq", "command", "accepted_seq")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_SEQ_FIELD_NUMBER: _ClassVar[int]
     attempt: int
     acked_seq: int
     command: Command
-    def __init__(self, attempt: _Optional[int] = ..., acked_seq: _Optional[int] = ..., command: _Optional[_Union[Command, _Mapping]] = ...) -> None: ...
+    accepted_seq: int
+    def __init__(self, attempt: _Optional[int] = ..., acked_seq: _Optional[int] = ..., command: _Optional[_Union[Command, _Mapping]] = ..., accepted_seq: _Optional[int] = ...) -> None: ...
 
 class Command(_message.Message):
     __slots__ = ("save_and_stop", "keep_steps")
