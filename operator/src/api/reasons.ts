@@ -18,6 +18,7 @@ export const REASONS = {
   CheckpointNotFound: 'The pre-train run named in resumeFrom.pretrainRef has no checkpoint at resumeFrom.step, or none any more.',
   SecretNotFound: 'The Secret of checkpoint.store.s3.credentialsSecretRef does not exist.',
   StoreNotSupported: 'The checkpoint store cannot do what the run asks for; the message says what.',
+  PodGroupNotServed: 'workers.podGroup names a gang scheduler whose PodGroup resource the cluster does not have.',
   ManagedElsewhere: 'spec.managedBy names another controller; this operator leaves the run alone.',
   // Admitted
   NoQueue: 'spec.queue is not set: the run starts without asking for quota.',

@@ -4,6 +4,7 @@ import { resolveLaws } from './laws.ts';
 import { claimsOf, initOf, mountsOf } from './mounts.ts';
 import type { Claim } from './objects.ts';
 import type { Observed, RunSpec } from './observed.ts';
+import { podGroupMissing } from './podGroup.ts';
 
 export interface Objection {
   readonly reason: Reason;
@@ -21,6 +22,7 @@ const CHECKS: readonly Check[] = [
   claimsAreThere,   // every volume claim exists
   claimsAreIntact,  // and has not lost its volume
   claimIsShared,    // and more than one worker can write checkpoints to it
+  podGroupIsKnown,  // and the gang scheduler it asks for is installed
 ];
 
 /** The first objection, or undefined when an attempt may be started. */
@@ -82,6 +84,11 @@ function claimIsShared(seen: Observed, run: RunSpec): Objection | undefined {
   const name = run.spec.checkpoint.store.pvc;
   if (name === undefined || replicas === 1 || modesOf(seen, name).includes('ReadWriteMany')) return undefined;
   return { reason: 'VolumeNotShared', message: `spec.checkpoint.store.pvc: ${replicas} workers need access mode ReadWriteMany, PersistentVolumeClaim "${name}" has ${modesOf(seen, name).join(', ') || 'none'}` };
+}
+
+function podGroupIsKnown(seen: Observed, run: RunSpec): Objection | undefined {
+  const message = podGroupMissing(run, seen);
+  return message === undefined ? undefined : { reason: 'PodGroupNotServed', message };
 }
 
 function namedClaims(seen: Observed, run: RunSpec): readonly string[] {

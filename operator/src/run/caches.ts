@@ -7,11 +7,16 @@ import type { KubeClient } from '../runtime/client.ts';
 import type { Log } from '../runtime/log.ts';
 import { keyOf } from '../runtime/object.ts';
 import type { KubeObject, Resource } from '../runtime/object.ts';
+import { OptionalReflector } from '../runtime/optional.ts';
 import { Reflector } from '../runtime/reflector.ts';
 import type { ReflectorTiming } from '../runtime/reflector.ts';
 import { CLAIMS, CONFIG_MAPS, JOBS, PODS, SERVICES } from './objects.ts';
 import type { Claim, ConfigMap, Job, Pod, Service } from './objects.ts';
+import { FLAVORS, WORKLOADS, lightWorkload } from './kueue.ts';
+import type { Flavor, Workload } from './kueue.ts';
 import type { RunKind } from './observed.ts';
+import { POD_GROUPS } from './podGroup.ts';
+import type { GangScheduler, PodGroup } from './podGroup.ts';
 
 /** A PolarPretrain or PolarFinetune as it is stored: its spec not yet parsed. */
 export interface StoredRun extends KubeObject {
@@ -26,6 +31,10 @@ export interface Caches {
   readonly services: Reflector<Service>;
   readonly configMaps: Reflector<ConfigMap>;
   readonly claims: Reflector<Claim>;
+  /** Of Kueue and gang schedulers, which a cluster may lack. */
+  readonly workloads: OptionalReflector<Workload>;
+  readonly flavors: OptionalReflector<Flavor>;
+  readonly podGroups: Readonly<Record<GangScheduler, OptionalReflector<PodGroup>>>;
 }
 
 export const BY_RUN = 'run-uid';
@@ -46,6 +55,7 @@ export function runCaches(options: CacheOptions): Caches {
   const runs = (kind: RunKind): Reflector<StoredRun> =>
     new Reflector({ ...options, resource: RUN_RESOURCES[kind], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys } });
   const children = { ...options, labelSelector: LABEL_RUN_UID, indexes: { [BY_RUN]: runUids } };
+  const podGroups = (scheduler: GangScheduler): OptionalReflector<PodGroup> => new OptionalReflector({ ...children, resource: POD_GROUPS[scheduler] });
   return {
     runs: { PolarPretrain: runs('PolarPretrain'), PolarFinetune: runs('PolarFinetune') },
     jobs: new Reflector<Job>({ ...children, resource: JOBS, transform: ({ spec, ...job }) => ({ ...job, spec: { parallelism: spec.parallelism ?? 0 } }) }),
@@ -53,12 +63,15 @@ export function runCaches(options: CacheOptions): Caches {
     services: new Reflector<Service>({ ...children, resource: SERVICES }),
     configMaps: new Reflector<ConfigMap>({ ...children, resource: CONFIG_MAPS }),
     claims: new Reflector<Claim>({ ...options, resource: CLAIMS }),
+    workloads: new OptionalReflector<Workload>({ ...children, resource: WORKLOADS, transform: lightWorkload }),
+    flavors: new OptionalReflector<Flavor>({ ...options, resource: FLAVORS }),
+    podGroups: { volcano: podGroups('volcano'), coscheduling: podGroups('coscheduling') },
   };
 }
 
 export function allCaches(caches: Caches): readonly Reflector<never>[] {
-  const { runs, ...others } = caches;
-  return [...Object.values(runs), ...Object.values(others)] as unknown as readonly Reflector<never>[];
+  const { runs, podGroups, ...others } = caches;
+  return [...Object.values(runs), ...Object.values(podGroups), ...Object.values(others)] as unknown as readonly Reflector<never>[];
 }
 
 /** Every change that may concern a run of this kind puts that run's key into the queue. */
@@ -66,7 +79,7 @@ export function subscribeRuns(caches: Caches, kind: RunKind, enqueue: (key: stri
   const runs = caches.runs[kind];
   const owner = (child: KubeObject): readonly string[] => runUids(child).flatMap((uid) => keysOf(runs.store.byUid(uid)));
   runs.subscribe((run) => [keyOf(run)], enqueue);
-  for (const children of [caches.jobs, caches.pods, caches.services, caches.configMaps]) (children as Reflector<KubeObject>).subscribe(owner, enqueue);
+  for (const children of [caches.jobs, caches.pods, caches.services, caches.configMaps, caches.workloads]) (children as Reflector<KubeObject>).subscribe(owner, enqueue);
   caches.claims.subscribe((claim) => runs.store.byIndex(BY_CLAIM, keyOf(claim)).map(keyOf), enqueue);
   const sources = caches.runs.PolarPretrain;
   const startingFrom = (source: StoredRun): readonly string[] => runs.store.byIndex(BY_SOURCE, keyOf(source)).map(keyOf);

@@ -5,6 +5,7 @@ import type { Failure } from './failure.ts';
 import { millisOf, rfc3339 } from './instant.ts';
 import { childName } from './naming.ts';
 import { isDeleted } from './deletion.ts';
+import { awaitsQuota, finishWorkload, givesQuotaBack, removeWorkload, tendWorkload } from './queueing.ts';
 import { registryStep, wantedTask } from './registry.ts';
 import { earliestRestart } from './restart.ts';
 import type { Situation } from './situation.ts';
@@ -25,8 +26,10 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ['isSuspended', isSuspended],         // spec.suspend: wait
   ['startsTooSlowly', startsTooSlowly], // the workers have not all started in time: Failed
   ['isRunning', isRunning],             // the attempt runs: put back what is missing
+  ['givesQuotaBack', givesQuotaBack],   // Kueue has evicted the run: release its reservation once the pods have ended
   ['isBlocked', isBlocked],             // volumes or the checkpoint to start from are missing: wait for them
   ['podsLinger', podsLinger],           // never two live attempts: wait until the last pod has stopped
+  ['awaitsQuota', awaitsQuota],         // spec.queue: no attempt without admission by Kueue
   ['isDelayed', isDelayed],             // restart back-off
   ['mayBegin', mayBegin],               // write the next attempt's number to status
   ['isUncreated', isUncreated],         // the attempt is in status: create it
@@ -37,7 +40,7 @@ const REFUSAL_LOOK_MS = 5000;
 function isOver(s: Situation): Verdict | undefined {
   if (!s.isOver) return undefined;
   const leftovers = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
-  const tidying = [...leftovers, ...stopOtherAttempts(s), ...forgetOldAttempts(s)];
+  const tidying = [...leftovers, ...stopOtherAttempts(s), ...forgetOldAttempts(s), ...finishWorkload(s)];
   const wanted = wantedTask(s);
   const { actions = [], ended } = wanted === undefined ? {} : registryStep(s, wanted);
   return { actions: [...tidying, ...actions], ...(ended === undefined ? {} : { registered: ended }), progressing: waits('Finished', 'the run has ended') };
@@ -70,7 +73,7 @@ function failedForGood(s: Situation): Verdict | undefined {
 function isSuspended(s: Situation): Verdict | undefined {
   if (s.seen.run.spec?.spec.suspend !== true) return undefined;
   const state = s.attempt === 0 ? 'not started' : s.livePods.length > 0 ? 'stopping' : 'stopped';
-  return { progressing: waits('SuspendRequested', `${state}: spec.suspend is true`) };
+  return { actions: removeWorkload(s), progressing: waits('SuspendRequested', `${state}: spec.suspend is true`) };
 }
 
 function startsTooSlowly(s: Situation): Verdict | undefined {
@@ -83,7 +86,7 @@ function startsTooSlowly(s: Situation): Verdict | undefined {
 function isRunning(s: Situation): Verdict | undefined {
   if (s.jobState === 'ending') return { progressing: waits('RestartPending', `attempt ${s.attempt} is ending; waiting for ${podNames(s) || 'its pods'} to stop`) };
   if (s.jobState !== 'active') return undefined;
-  const actions = [...restoreAttempt(s), ...forgetOldAttempts(s)];
+  const actions = [...restoreAttempt(s), ...forgetOldAttempts(s), ...tendWorkload(s)];
   if (s.hasStarted) return { actions, progressing: { status: 'True', reason: 'Training', message: `attempt ${s.attempt} runs on ${s.replicas} ${s.replicas === 1 ? 'worker' : 'workers'}` } };
   // Why pods are missing is told by events of the Job, which are not watched.
   const lookAgainMs = s.pods.length < s.replicas ? REFUSAL_LOOK_MS : Infinity;

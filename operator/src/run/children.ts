@@ -5,6 +5,7 @@ import { desiredChildren } from './desired.ts';
 import type { Children } from './desired.ts';
 import { initOf } from './mounts.ts';
 import { attemptOf, childName } from './naming.ts';
+import { admissionFor } from './queueState.ts';
 import { CONFIG_MAPS, JOBS, SERVICES, isTrue } from './objects.ts';
 import type { Job } from './objects.ts';
 import type { Situation } from './situation.ts';
@@ -17,6 +18,7 @@ export function createAttempt(s: Situation): readonly Action[] {
   return [
     ...(configMap === undefined ? create(wanted.configMap) : adjust(wanted.configMap, configMap)),
     ...ensureService(s, wanted),
+    ...ensurePodGroup(s, wanted),
     ...create(wanted.job),
   ];
 }
@@ -30,7 +32,7 @@ export function restoreAttempt(s: Situation): readonly Action[] {
 
 /** Removes the children of attempts before the previous one; the previous Job stays so that its log can be read. */
 export function forgetOldAttempts(s: Situation): readonly Action[] {
-  const old = [...s.seen.jobs, ...s.seen.services, ...s.seen.configMaps].filter((object) => attemptOf(object) < s.attempt - 1);
+  const old = [...s.seen.jobs, ...s.seen.services, ...s.seen.configMaps, ...(s.seen.podGroups?.found ?? [])].filter((object) => attemptOf(object) < s.attempt - 1);
   return old.filter((object) => object.metadata.deletionTimestamp === undefined).map(deleteObject);
 }
 
@@ -50,8 +52,10 @@ export function isFinished(job: Job): boolean {
 
 function childrenOf(s: Situation): Children | undefined {
   const { run, settings, source } = s.seen;
-  if (run.spec === undefined) return undefined;
-  return desiredChildren({ run, spec: withReplicas(run.spec, s.job?.spec.parallelism), attempt: s.attempt, init: initOf(run.spec, source), settings });
+  const admission = admissionFor(s);
+  if (run.spec === undefined || typeof admission === 'string') return undefined;
+  const spec = withReplicas(run.spec, s.job?.spec.parallelism ?? admission?.count);
+  return desiredChildren({ run, spec, attempt: s.attempt, init: initOf(run.spec, source), settings, admission });
 }
 
 /** A running attempt keeps the number of workers it was started with. */
@@ -62,6 +66,10 @@ function withReplicas<R extends { readonly spec: { readonly workers: { readonly 
 function ensureService(s: Situation, wanted: Children): readonly Action[] {
   const service = current(s, s.seen.services);
   return service === undefined ? create(wanted.service) : adjust(wanted.service, service);
+}
+
+function ensurePodGroup(s: Situation, wanted: Children): readonly Action[] {
+  return wanted.podGroup === undefined || current(s, s.seen.podGroups?.found ?? []) !== undefined ? [] : create(wanted.podGroup);
 }
 
 function current<T extends KubeObject>(s: Situation, objects: readonly T[]): T | undefined {

@@ -2,6 +2,7 @@
 import { CONDITIONS } from '../api/reasons.ts';
 import type { ConditionType, Reason } from '../api/reasons.ts';
 import type { Condition } from '../api/status.ts';
+import { admittedCondition } from './queueCondition.ts';
 import type { Situation } from './situation.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -58,9 +59,7 @@ function Accepted({ s, failed }: Told): Claimed {
 }
 
 function Admitted({ s }: Told): Claimed {
-  const queue = s.seen.run.spec?.spec.queue;
-  if (queue === undefined) return { status: 'True', reason: 'NoQueue', message: 'the run asks for no quota' };
-  return { status: 'False', reason: 'WaitingForQuota', message: `waiting for quota of queue "${queue.name}"` };
+  return admittedCondition(s);
 }
 
 function PodsReady({ s }: Told): Claimed {

@@ -4,6 +4,8 @@ import { ANNOTATION_GENERATION, TRAINER_CONTAINER } from '../api/labels.ts';
 import type { Attempt } from './desired.ts';
 import { childLabels, childMeta, childName } from './naming.ts';
 import type { Job } from './objects.ts';
+import { placed } from './topology.ts';
+import type { Template } from './topology.ts';
 import { podVolumes } from './volumes.ts';
 import { trainerContainer } from './container.ts';
 
@@ -20,7 +22,7 @@ export function desiredJob(of: Attempt): Job {
     spec: {
       completionMode: 'Indexed', completions: replicas, parallelism: replicas, backoffLimit: 0, podReplacementPolicy: 'Failed',
       podFailurePolicy: { rules: failureRules() },
-      template: podTemplate(of),
+      template: placed(podTemplate(of), of),
     },
   };
 }
@@ -36,7 +38,7 @@ function failureRules(): readonly Rule[] {
   });
 }
 
-function podTemplate(of: Attempt): Readonly<Record<string, unknown>> {
+function podTemplate(of: Attempt): Template {
   const { terminationGracePeriodSeconds, podTemplate: given = {} } = of.spec.spec.workers;
   const { labels, annotations, ...scheduling } = given;
   return {

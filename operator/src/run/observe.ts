@@ -6,6 +6,7 @@ import type { KubeObject } from '../runtime/object.ts';
 import { get, list } from '../runtime/verbs.ts';
 import { BY_RUN } from './caches.ts';
 import type { Caches, StoredRun } from './caches.ts';
+import { podGroupsOf, queueingOf } from './kueueReads.ts';
 import { claimsOf, initOf, mountsOf } from './mounts.ts';
 import { rfc3339 } from './instant.ts';
 import { attemptOf, childName, isRegistryName } from './naming.ts';
@@ -42,6 +43,7 @@ export async function observe(deps: ObserveDeps, key: string): Promise<Observed 
     configMaps: owned(run, deps.caches.configMaps.store.byIndex(BY_RUN, run.metadata.uid)),
     claims: namedClaims(run, source).flatMap((claim) => deps.caches.claims.store.get(namespace, claim) ?? []),
     podRefusals: await refusals(deps, run, jobs, pods),
+    queueing: await queueingOf(deps, run), podGroups: podGroupsOf(deps, run),
     settings: deps.settings(),
   });
 }

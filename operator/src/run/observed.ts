@@ -3,7 +3,9 @@ import type { FinetuneSpec } from '../api/finetune.ts';
 import type { PretrainSpec } from '../api/pretrain.ts';
 import type { CheckpointRecord, RunStatus } from '../api/status.ts';
 import type { ObjectMeta } from '../runtime/object.ts';
+import type { Queueing } from './kueue.ts';
 import type { Claim, ConfigMap, Job, Pod, Service } from './objects.ts';
+import type { PodGroups } from './podGroup.ts';
 
 export type RunKind = 'PolarPretrain' | 'PolarFinetune';
 
@@ -61,5 +63,9 @@ export interface Observed {
   readonly source?: Source | undefined;
   /** Why the Job controller could not create pods, newest first; only looked for when pods are missing. */
   readonly podRefusals: readonly string[];
+  /** Absent when the run neither asks for a queue nor has a Workload. */
+  readonly queueing?: Queueing | undefined;
+  /** Absent when the run asks for no pod group. */
+  readonly podGroups?: PodGroups | undefined;
   readonly settings: Settings;
 }

@@ -10,9 +10,12 @@ import { applyStatus, get } from '../runtime/verbs.ts';
 import { RUN_RESOURCES } from './caches.ts';
 import type { StoredRun } from './caches.ts';
 import type { Failed } from './conditions.ts';
+import { WORKLOADS } from './kueue.ts';
+import { isStillAdmitted } from './kueueReads.ts';
 import { notesOf } from './notes.ts';
 import { CONFIG_MAPS, JOBS, SERVICES } from './objects.ts';
 import { observe } from './observe.ts';
+import { POD_GROUPS } from './podGroup.ts';
 import type { ObserveDeps } from './observe.ts';
 import type { Run } from './observed.ts';
 import { planRun } from './plan.ts';
@@ -34,7 +37,7 @@ export const reconcileRun = (deps: RunDeps): Reconcile => async (key, { log }) =
   if (seen === undefined) return {};
   const plan = planRun(seen);
   if (plan.actions.length > 0) log.info({ attempt: plan.situation.attempt, because: plan.because, actions: plan.actions.map(brief) }, 'acting');
-  if (createsJob(plan) && !(await isCurrent(deps, seen.run, plan.situation.attempt))) return { requeueAfterMs: STALE_LOOK_MS };
+  if (createsJob(plan) && !(await isCurrent(deps, seen.run, plan))) return { requeueAfterMs: STALE_LOOK_MS };
   const failure = await performAll(applierOf(deps), plan.actions);
   const next = statusOf(plan, failedOf(failure));
   const written = await writeStatus(deps, seen.run, next);
@@ -48,13 +51,14 @@ function createsJob(plan: Plan): boolean {
 }
 
 /** Asks the API server, since a cache that lags far behind (an operator that was cut off) would bring an old attempt back to life. */
-async function isCurrent(deps: RunDeps, run: Run, attempt: number): Promise<boolean> {
+async function isCurrent(deps: RunDeps, run: Run, { situation: { attempt }, because }: Plan): Promise<boolean> {
   const live = await get<StoredRun>(deps.client, RUN_RESOURCES[run.kind], run.metadata);
-  return live?.metadata.uid === run.metadata.uid && live.metadata.deletionTimestamp === undefined && live.status?.attempt === attempt;
+  const isSame = live?.metadata.uid === run.metadata.uid && live.metadata.deletionTimestamp === undefined && live.status?.attempt === attempt;
+  return isSame && (because !== 'isUncreated' || (await isStillAdmitted(deps.client, run)));
 }
 
 function applierOf(deps: RunDeps): Parameters<typeof performAll>[0] {
-  return { client: deps.client, resources: [JOBS, SERVICES, CONFIG_MAPS, ...Object.values(RUN_RESOURCES)], fieldManager: MANAGER_OPERATOR, ...(deps.onWrite === undefined ? {} : { onAction: deps.onWrite }) };
+  return { client: deps.client, resources: [JOBS, SERVICES, CONFIG_MAPS, WORKLOADS, ...Object.values(POD_GROUPS), ...Object.values(RUN_RESOURCES)], fieldManager: MANAGER_OPERATOR, ...(deps.onWrite === undefined ? {} : { onAction: deps.onWrite }) };
 }
 
 /** Writes the operator's fields when they differ. A new attempt number carries the version it was derived from, so that it is counted once. */

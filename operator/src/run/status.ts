@@ -7,12 +7,13 @@ import { childName, runDirectory } from './naming.ts';
 import { isTrue } from './objects.ts';
 import type { Run } from './observed.ts';
 import type { Plan } from './plan.ts';
+import { queueFields } from './queueing.ts';
 import { withRecord } from './registry.ts';
 import type { Situation } from './situation.ts';
 
 /** The fields of status the operator owns; every other belongs to ingest. */
 export const OWN_FIELDS = [
-  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'stopRequest', 'checkpointDirectoryUri', 'startedFrom', 'resolved', 'registry',
+  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'stopRequest', 'checkpointDirectoryUri', 'startedFrom', 'resolved', 'registry', 'workload', 'clusterQueue',
 ] as const satisfies readonly (keyof RunStatus)[];
 
 export type OwnStatus = Pick<RunStatus, (typeof OWN_FIELDS)[number]>;
@@ -38,6 +39,7 @@ export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     checkpointDirectoryUri: directoryUri(run),
     startedFrom: startedFromOf(plan),
     resolved: resolvedOf(plan),
+    ...queueFields(s),
     registry: withRecord(run.status.registry, verdict.registered),
   });
 }

@@ -3,6 +3,7 @@
 import type { RunStatus } from '../api/status.ts';
 import { stopJob } from './children.ts';
 import { millisOf, rfc3339 } from './instant.ts';
+import { losesQuota } from './queueing.ts';
 import type { Situation } from './situation.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -18,6 +19,7 @@ export interface StopRequest {
 /** Why an attempt that runs should stop; the first that holds is what its workers and the user are told. */
 const WANTED: readonly (readonly [StopReason, (s: Situation) => boolean])[] = [
   ['SuspendRequested', isToBeSuspended],
+  ['Evicted', losesQuota],
   ['SpecChanged', isBlockedAndMended],
 ];
 

@@ -3,7 +3,7 @@ import { isAlreadyExists } from './apiError.ts';
 import type { KubeClient } from './client.ts';
 import { controllerOf, keyOf } from './object.ts';
 import type { KubeObject, Resource } from './object.ts';
-import { apply, create, get, remove } from './verbs.ts';
+import { apply, create, get, mergePatch, remove } from './verbs.ts';
 
 export interface ObjectRef {
   readonly apiVersion: string;
@@ -17,6 +17,8 @@ export type Action =
   | { readonly do: 'create'; readonly object: KubeObject }
   /** Server-side apply onto a child that was seen with this UID. */
   | { readonly do: 'apply'; readonly object: KubeObject; readonly uid: string }
+  /** Merge patch of an object or a subresource of it; uid and resourceVersion in its metadata are preconditions (409). */
+  | { readonly do: 'patch'; readonly object: KubeObject; readonly subresource?: 'status' }
   /** Deletes exactly this object, never a namesake. */
   | { readonly do: 'delete'; readonly ref: ObjectRef; readonly uid: string };
 
@@ -54,6 +56,8 @@ async function perform(applier: Applier, action: Action): Promise<void> {
     case 'apply':
       await apply(client, resourceOf(applier, action.object), { ...action.object, metadata: { ...action.object.metadata, uid: action.uid } }, { fieldManager });
       return;
+    case 'patch':
+      return mergePatch(client, resourceOf(applier, action.object), action.object, { fieldManager, subresource: action.subresource });
     case 'delete':
       return remove(client, resourceOf(applier, action.ref), { ...action.ref, uid: action.uid });
   }

@@ -81,6 +81,13 @@ export function applyStatus<T extends KubeObject>(client: KubeClient, resource: 
   return apply(client, resource, object, { ...options, subresource: 'status' });
 }
 
+/** Merge patch: null removes a field, lists are replaced. A UID or resourceVersion in metadata is a precondition: ApiError (409) when the object is another by now. */
+export async function mergePatch(client: KubeClient, resource: Resource, object: KubeObject, options: { readonly fieldManager: string; readonly subresource?: string | undefined }): Promise<void> {
+  const { namespace, name } = object.metadata;
+  const path = pathOf(resource, { namespace, name, subresource: options.subresource });
+  await client.request('PATCH', path, { body: object, contentType: 'application/merge-patch+json', query: { fieldManager: options.fieldManager } });
+}
+
 /** Deletes the object if it still has that UID; an object already gone is success. Throws ApiError (409) when a namesake is there. */
 export async function remove(client: KubeClient, resource: Resource, at: Named & { readonly uid: string }, propagationPolicy: 'Background' | 'Foreground' | 'Orphan' = 'Background'): Promise<void> {
   const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy, preconditions: { uid: at.uid } };

@@ -27,18 +27,22 @@ export function observedFrom(world: World): Observed {
   }));
 }
 
-const LISTS = { Job: 'jobs', Service: 'services', ConfigMap: 'configMaps' } as const;
+const LISTS = { Job: 'jobs', Service: 'services', ConfigMap: 'configMaps', Workload: 'workloads', PodGroup: 'podGroups' } as const;
+type Lists = Record<(typeof LISTS)[keyof typeof LISTS], KubeObject[]>;
 
 let uidsGiven = 0;
 
 /** The world after all actions and the status write succeeded. A deleted Job's pods stay until somebody stops them. */
 export function afterwards(seen: Observed, plan: Plan): Observed {
-  const lists = { jobs: [...seen.jobs] as KubeObject[], services: [...seen.services] as KubeObject[], configMaps: [...seen.configMaps] as KubeObject[] };
+  const { queueing, podGroups } = seen;
+  const lists: Lists = { jobs: [...seen.jobs], services: [...seen.services], configMaps: [...seen.configMaps], workloads: queueing?.workload === undefined ? [] : [queueing.workload], podGroups: [...(podGroups?.found ?? [])] };
   const isOfRun = (action: Action): boolean => action.do === 'apply' && action.uid === seen.run.metadata.uid;
   for (const action of plan.actions.filter((one) => !isOfRun(one))) perform(lists, action, `uid-${++uidsGiven}`);
   const metadata = { ...seen.run.metadata, ...plan.actions.filter(isOfRun).map((action) => (action.do === 'apply' ? { finalizers: action.object.metadata.finalizers ?? [] } : {})).at(-1) };
   const own: OwnStatus = statusOf(plan, undefined);
-  return deepFreeze({ ...seen, ...(lists as unknown as Pick<Observed, 'jobs' | 'services' | 'configMaps'>), run: { ...seen.run, metadata, status: { ...withoutOwn(seen.run.status), ...own } } });
+  const { workloads: [workload], podGroups: found, ...children } = lists;
+  const gangs = { ...(queueing && { queueing: { ...queueing, workload } }), ...(podGroups && { podGroups: { ...podGroups, found } }) };
+  return deepFreeze({ ...seen, ...(children as unknown as Pick<Observed, 'jobs' | 'services' | 'configMaps'>), ...gangs, run: { ...seen.run, metadata, status: { ...withoutOwn(seen.run.status), ...own } } });
 }
 
 /** Plans and performs until nothing changes; throws when it does not come to rest. */
@@ -53,7 +57,7 @@ export function settled(seen: Observed): Observed {
   throw new Error(`not at rest after eight rounds: ${planRun(world).because}`);
 }
 
-function perform(lists: Record<'jobs' | 'services' | 'configMaps', KubeObject[]>, action: Action, uid: string): void {
+function perform(lists: Lists, action: Action, uid: string): void {
   const list = lists[LISTS[(action.do === 'delete' ? action.ref.kind : action.object.kind) as keyof typeof LISTS]];
   if (action.do === 'delete') {
     const at = list.findIndex((object) => object.metadata.uid === action.uid);
@@ -62,8 +66,22 @@ function perform(lists: Record<'jobs' | 'services' | 'configMaps', KubeObject[]>
   }
   const { object } = action;
   const at = list.findIndex((one) => one.metadata.name === object.metadata.name);
-  if (at >= 0) list[at] = { ...object, metadata: { ...object.metadata, uid: list[at]?.metadata.uid ?? uid } };
+  if (action.do === 'patch') {
+    if (at >= 0) list[at] = mergePatched(list[at], object) as KubeObject;
+  } else if (at >= 0) list[at] = { ...object, metadata: { ...object.metadata, uid: list[at]?.metadata.uid ?? uid } };
   else list.push({ ...object, metadata: { ...object.metadata, uid } });
+}
+
+/** RFC 7386. */
+function mergePatched(target: unknown, change: unknown): unknown {
+  if (typeof change !== 'object' || change === null || Array.isArray(change)) return change;
+  const before = typeof target === 'object' && target !== null && !Array.isArray(target) ? (target as Record<string, unknown>) : {};
+  const after: Record<string, unknown> = { ...before };
+  for (const [key, value] of Object.entries(change)) {
+    if (value === null) delete after[key];
+    else after[key] = mergePatched(before[key], value);
+  }
+  return after;
 }
 
 function withoutOwn(status: Run['status']): Run['status'] {

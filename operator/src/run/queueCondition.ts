@@ -1,0 +1,65 @@
+// The run's condition Admitted: what Kueue said last, in its own words.
+import type { Reason } from '../api/reasons.ts';
+import { hasReservation, holdsTrue, specOf, statusOfWorkload } from './kueue.ts';
+import type { Workload } from './kueue.ts';
+import { admissionFor, queueStateOf } from './queueState.ts';
+import type { QueueState } from './queueState.ts';
+import type { Situation } from './situation.ts';
+
+export interface Admitted {
+  readonly status: 'True' | 'False';
+  readonly reason: Reason;
+  readonly message: string;
+}
+
+const NOT_INSTALLED = 'the cluster serves no Workload of kueue.x-k8s.io/v1beta2: install Kueue v0.15 or newer, or suspend the run and remove spec.queue';
+
+/** The run's condition Admitted. */
+export function admittedCondition(s: Situation): Admitted {
+  const queue = s.seen.run.spec?.spec.queue?.name;
+  if (queue === undefined) return { status: 'True', reason: 'NoQueue', message: 'the run asks for no quota' };
+  const state = queueStateOf(s.seen);
+  if (state === 'notInstalled') return { status: 'False', reason: 'KueueNotInstalled', message: NOT_INSTALLED };
+  const workload = s.seen.queueing?.workload;
+  return workload === undefined ? waiting(unasked(s, queue)) : saidOf(s, workload, state);
+}
+
+function saidOf(s: Situation, workload: Workload, state: QueueState): Admitted {
+  const queue = specOf(workload).queueName ?? '';
+  if (state === 'leaving' || state === 'finished') return waiting(unasked(s, queue));
+  if (state === 'evicted') return { status: 'False', reason: 'Evicted', message: evictedBecause(workload) };
+  if (state !== 'admitted') return waiting(waitingBecause(workload, queue));
+  const given = admissionFor(s);
+  if (typeof given === 'string') return waiting(given);
+  return { status: 'True', reason: 'QuotaReserved', message: `admitted by ClusterQueue "${statusOfWorkload(workload).admission?.clusterQueue ?? ''}"` };
+}
+
+function waiting(message: string): Admitted {
+  return { status: 'False', reason: 'WaitingForQuota', message };
+}
+
+function unasked({ seen }: Situation, queue: string): string {
+  const { priority } = seen.queueing ?? {};
+  if (seen.run.spec?.spec.suspend === true) return `the run is suspended and asks queue "${queue}" for nothing`;
+  return priority !== undefined && priority.value === undefined ? `there is no ${priority.kind} "${priority.name}"` : `asking queue "${queue}" for quota`;
+}
+
+export function evictedBecause(workload: Workload): string {
+  const { reason = '', message = '' } = holdsTrue(statusOfWorkload(workload), 'Evicted') ?? {};
+  return `${reason}: ${message}`;
+}
+
+/** In Kueue's words. */
+function waitingBecause(workload: Workload, queue: string): string {
+  const status = statusOfWorkload(workload);
+  if (!specOf(workload).active) return `Workload "${workload.metadata.name}" has spec.active false; it is put back into the queue by setting that to true. ${evictedBecause(workload)}`;
+  if (hasReservation(status)) return `quota of queue "${queue}" is reserved; ${checksOf(status.admissionChecks)}`;
+  const why = status.conditions.find(({ type }) => type === 'QuotaReserved')?.message ?? '';
+  return why === '' ? `in queue "${queue}"` : why;
+}
+
+function checksOf(checks: ReturnType<typeof statusOfWorkload>['admissionChecks']): string {
+  const open = checks.filter(({ state }) => state !== 'Ready');
+  const told = open.map(({ name, state = 'Unknown', message = '' }) => `${name} is ${state}${message === '' ? '' : ` (${message})`}`);
+  return told.length === 0 ? 'not admitted yet' : `admission checks: ${told.join(', ')}`;
+}
