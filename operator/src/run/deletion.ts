@@ -6,6 +6,8 @@ import { millisOf } from './instant.ts';
 import { attemptOf, isRegistryName } from './naming.ts';
 import { registryStep, wasDone } from './registry.ts';
 import type { RegistryRecord, Wanted } from './registry.ts';
+import type { Failed } from './conditions.ts';
+import type { Plan } from './plan.ts';
 import type { Situation } from './situation.ts';
 import type { Verdict } from './verdict.ts';
 
@@ -38,6 +40,12 @@ export function isDeleted(s: Situation): Verdict | undefined {
 function isSettled(s: Situation): boolean {
   const policy = s.seen.run.spec?.spec.checkpoint.deletionPolicy;
   return policy !== 'Delete' || s.attempt === 0 || wasDone(s, TASK);
+}
+
+/** A namespace that is being deleted takes no new Jobs: the run must not hold it up. */
+export function refusedDeletion({ because, situation: s }: Plan, failed: Failed | undefined): RegistryRecord | undefined {
+  if (because !== 'isDeleted' || failed?.status !== 403 || !failed.message.includes('being terminated')) return undefined;
+  return { ...gaveUp(s), message: `the namespace is being deleted: what is left of ${s.seen.run.status.checkpointDirectoryUri ?? 'the checkpoints'} stays` };
 }
 
 function gaveUp(s: Situation): RegistryRecord {
