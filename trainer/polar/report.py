@@ -105,8 +105,7 @@ class Reporter:
         """What the operator has asked for so far."""
         if not self._stream:
             return Commands()
-        command = self._stream.command
-        return Commands(save_and_stop=command.save_and_stop, keep_steps=tuple(command.keep_steps))
+        return Commands(save_and_stop=self._stream.stop, keep_steps=tuple(self._stream.command.keep_steps))
 
     def sync(self) -> None:
         """Makes the points in metrics.jsonl durable. May be called from another thread."""

@@ -46,7 +46,10 @@ class Target:
 
 
 class TelemetryStream:
-    """Sends a mailbox's messages until closed; keeps the newest command of the current attempt."""
+    """Sends a mailbox's messages until closed; keeps the newest command of the current attempt.
+
+    `stop` stays set: a replica of the operator that has not heard of it yet may answer next.
+    """
 
     def __init__(self, target: Target, mailbox: Mailbox, attempt: int) -> None:
         self._target, self._mailbox, self._attempt = target, mailbox, attempt
@@ -57,6 +60,7 @@ class TelemetryStream:
         self._call: grpc.Call | None = None
         self.rejected = False
         self.command = pb.Command()
+        self.stop = False
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
         self._thread.start()
 
@@ -119,6 +123,7 @@ class TelemetryStream:
         self._failures = 0
         self._mailbox.ack(response.acked_seq)
         if response.HasField("command"):
+            self.stop = self.stop or response.command.save_and_stop
             self.command = response.command
 
     def _pause(self) -> None:

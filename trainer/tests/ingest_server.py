@@ -1,5 +1,7 @@
 """A gRPC server with TLS that stands where the operator's ingest service stands, for test_report.py."""
 
+import contextlib
+import queue
 import subprocess
 import threading
 import time
@@ -44,6 +46,7 @@ class Ingest(telemetry_pb2_grpc.TelemetryServicer):
         self.rejection: grpc.StatusCode | None = None
         self.command = pb.Command()
         self.changed = threading.Condition()
+        self._answers: list[queue.Queue[pb.ReportResponse | None]] = []
         self.start()
 
     def start(self) -> None:
@@ -65,13 +68,30 @@ class Ingest(telemetry_pb2_grpc.TelemetryServicer):
         self.tokens.append(dict(context.invocation_metadata()).get("authorization", ""))
         if self.rejection is not None:
             context.abort(self.rejection, "not now")
-        for request in requests:
-            with self.changed:
-                self.received.append(request.seq)
-                self.held.setdefault(request.seq, request)
-                self.changed.notify_all()
-            if self.acks:
-                yield pb.ReportResponse(attempt=request.attempt, acked_seq=request.seq, command=self.command)
+        answers: queue.Queue[pb.ReportResponse | None] = queue.Queue()
+        self._answers.append(answers)
+        threading.Thread(target=self._read, args=(requests, answers), daemon=True).start()
+        while (answer := answers.get()) is not None:
+            yield answer
+
+    def push(self, command: pb.Command, attempt: int = 1) -> None:
+        """Sends a command without being asked, on every open stream."""
+        self.command = command
+        for answers in self._answers:
+            answers.put(pb.ReportResponse(attempt=attempt, command=command))
+
+    def _read(self, requests: Iterator[pb.ReportRequest], answers: "queue.Queue[pb.ReportResponse | None]") -> None:
+        with contextlib.suppress(Exception):  # the stream was cancelled, or its connection is gone
+            for request in requests:
+                with self.changed:
+                    self.received.append(request.seq)
+                    self.held.setdefault(request.seq, request)
+                    self.changed.notify_all()
+                if self.acks:
+                    seq = request.seq
+                    answers.put(pb.ReportResponse(attempt=request.attempt, acked_seq=seq, command=self.command))
+        self._answers.remove(answers)
+        answers.put(None)
 
     def steps(self) -> list[int]:
         """The steps of all points, in the order of message numbers."""

@@ -173,6 +173,18 @@ def test_commands_reach_the_loop(start: Start, ingest: Ingest) -> None:
     assert reporter.commands() == report.Commands(save_and_stop=True, keep_steps=(900,))
 
 
+def test_a_stop_once_told_stays_told_whatever_another_replica_answers(start: Start, ingest: Ingest) -> None:
+    ingest.command.save_and_stop = True
+    reporter = start(ingest)
+    ingest.wait_for(lambda: reporter.commands().save_and_stop)
+    ingest.stop()
+    ingest.command = report.pb.Command(keep_steps=[300])
+    ingest.start()
+    points(reporter, range(1, 3))
+    ingest.wait_for(lambda: reporter.commands().keep_steps)
+    assert reporter.commands() == report.Commands(save_and_stop=True, keep_steps=(300,))
+
+
 def test_a_resumed_attempt_sends_the_curve_up_to_its_step_in_pieces_and_cuts_the_file_there(
     start: Start, ingest: Ingest, tmp_path: Path
 ) -> None:
@@ -245,6 +257,6 @@ def test_ended_reporters_leave_no_threads(start: Start, ingest: Ingest) -> None:
     points(reporter, range(1, 3))
     reporter.finish("Complete", timeout=20)
     deadline = time.monotonic() + 10
-    while any(thread.name == "telemetry" for thread in threading.enumerate()) and time.monotonic() < deadline:
+    while threading.active_count() > before + 1 and time.monotonic() < deadline:
         time.sleep(0.05)
     assert threading.active_count() <= before + 1  # the server's worker for the stream
