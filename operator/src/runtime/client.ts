@@ -1,5 +1,4 @@
 // Raw JSON over one keep-alive connection pool to the API server. No caching, no typed serializers (they drop unknown fields).
-import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { Agent, request as send } from 'undici';
 import type { Dispatcher } from 'undici';
 import { apiErrorFrom } from './apiError.ts';
@@ -7,6 +6,7 @@ import { sleep } from './clock.ts';
 import { credentialsFrom } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import { jsonLines } from './jsonLines.ts';
+import type { ClientConfig } from './kubeconfig.ts';
 import type { KubeObject } from './object.ts';
 import { askBeforeSending, observeRequest } from './sending.ts';
 
@@ -49,7 +49,7 @@ interface Connection {
 }
 
 /** A client for the current context of a kubeconfig. */
-export async function clientFor(config: KubeConfig): Promise<KubeClient> {
+export async function clientFor(config: ClientConfig): Promise<KubeClient> {
   const credentials = await credentialsFrom(config);
   const agent = new Agent({ connect: credentials.tls, connections: 64, keepAliveTimeout: 60_000, headersTimeout: REQUEST_TIMEOUT_MS, bodyTimeout: 0, allowH2: false });
   const connection = { credentials, agent: agent.compose(askBeforeSending), host: new URL(credentials.server).host };

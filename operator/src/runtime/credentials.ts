@@ -1,10 +1,10 @@
-// From a kubeconfig or a pod's service account to TLS options and request headers. client-node knows the formats; nothing else of it is used.
-import { existsSync } from 'node:fs';
+// From a client configuration to TLS options and request headers.
 import type { RequestOptions } from 'node:https';
-import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import type { buildConnector } from 'undici';
+import type { ClientConfig } from './kubeconfig.ts';
 
-const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token';
+export { loadKubeConfig } from './kubeconfig.ts';
+
 // Projected tokens are replaced long before they expire; client-go reads them again once a minute too.
 const HEADER_LIFE_MS = 30_000;
 
@@ -15,17 +15,8 @@ export interface Credentials {
   headers(fresh?: boolean): Promise<Record<string, string>>;
 }
 
-/** KUBECONFIG when set, else the pod's service account, else ~/.kube/config. */
-export function loadKubeConfig(env: NodeJS.ProcessEnv = process.env): KubeConfig {
-  const config = new KubeConfig();
-  const inPod = env['KUBERNETES_SERVICE_HOST'] !== undefined && existsSync(SERVICE_ACCOUNT_TOKEN);
-  if ((env['KUBECONFIG'] ?? '') === '' && inPod) config.loadFromCluster();
-  else config.loadFromDefault();
-  return config;
-}
-
 /** Reads TLS material once and keeps the headers current. Throws when the kubeconfig has no current cluster. */
-export async function credentialsFrom(config: KubeConfig): Promise<Credentials> {
+export async function credentialsFrom(config: ClientConfig): Promise<Credentials> {
   const cluster = config.getCurrentCluster();
   if (cluster === null) throw new Error(`kubeconfig: no cluster for the current context "${config.getCurrentContext()}"`);
   let options = await resolve(config);
@@ -43,7 +34,7 @@ export async function credentialsFrom(config: KubeConfig): Promise<Credentials> 
   };
 }
 
-async function resolve(config: KubeConfig): Promise<RequestOptions> {
+async function resolve(config: ClientConfig): Promise<RequestOptions> {
   const options: RequestOptions = {};
   await config.applyToHTTPSOptions(options);
   return options;
