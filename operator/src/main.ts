@@ -47,7 +47,7 @@ async function ingestOf(config: Config, client: KubeClient, caches: Caches, log:
 function settingsOf(config: Config, ingest: Ingest | undefined): Settings {
   const trainerImage = config['trainer-image'];
   if (ingest === undefined || config.ingestAddress === undefined) return { trainerImage };
-  return { trainerImage, telemetry: { address: config.ingestAddress, ca: ingest.caPem, intervalSeconds: config['report-interval'] } };
+  return { trainerImage, telemetry: { address: config.ingestAddress, ca: ingest.caPem, intervalSeconds: config['report-interval'], since: new Date().toISOString() } };
 }
 
 /** Aborts on SIGTERM and SIGINT; a stop that takes too long, or a second signal, ends the process. */

@@ -59,7 +59,7 @@ export function runCaches(options: CacheOptions): Caches {
   return {
     runs: { PolarPretrain: runs('PolarPretrain'), PolarFinetune: runs('PolarFinetune') },
     jobs: new Reflector<Job>({ ...children, resource: JOBS, transform: ({ spec, ...job }) => ({ ...job, spec: { parallelism: spec.parallelism ?? 0 } }) }),
-    pods: new Reflector<Pod>({ ...children, resource: PODS, transform: ({ apiVersion, kind, metadata, status }) => ({ apiVersion, kind, metadata, status }) as Pod }),
+    pods: new Reflector<Pod>({ ...children, resource: PODS, transform: ({ apiVersion, kind, metadata, spec, status }) => ({ apiVersion, kind, metadata, ...(spec?.nodeName === undefined ? {} : { spec: { nodeName: spec.nodeName } }), status }) as Pod }),
     services: new Reflector<Service>({ ...children, resource: SERVICES }),
     configMaps: new Reflector<ConfigMap>({ ...children, resource: CONFIG_MAPS }),
     claims: new Reflector<Claim>({ ...options, resource: CLAIMS }),
@@ -84,6 +84,7 @@ export function subscribeRuns(caches: Caches, kind: RunKind, enqueue: (key: stri
   const sources = caches.runs.PolarPretrain;
   const startingFrom = (source: StoredRun): readonly string[] => runs.store.byIndex(BY_SOURCE, keyOf(source)).map(keyOf);
   sources.subscribe(startingFrom, enqueue);
+  if (kind === 'PolarPretrain') for (const others of Object.values(caches.runs)) others.subscribe(sourceKeys, enqueue);
   // The checkpoint to start from lies on the claim of the pre-train, which the run that starts from it does not name.
   caches.claims.subscribe((claim) => sources.store.byIndex(BY_CLAIM, keyOf(claim)).flatMap(startingFrom), enqueue);
 }

@@ -2,6 +2,9 @@
 import type { Reason } from '../api/reasons.ts';
 import { createAttempt, forgetOldAttempts, restoreAttempt, stopJob, stopOtherAttempts } from './children.ts';
 import type { Failure } from './failure.ts';
+import { expire } from './expiry.ts';
+import { hasFailedBefore } from './history.ts';
+import { isManagedElsewhere } from './managed.ts';
 import { millisOf, rfc3339 } from './instant.ts';
 import { childName } from './naming.ts';
 import { isDeleted } from './deletion.ts';
@@ -9,13 +12,16 @@ import { awaitsQuota, finishWorkload, givesQuotaBack, removeWorkload, tendWorklo
 import { registryStep, wantedTask } from './registry.ts';
 import { earliestRestart } from './restart.ts';
 import type { Situation } from './situation.ts';
+import { startDeadline, startedTooSlowly } from './starting.ts';
 import { isStopping } from './stopping.ts';
 import type { Verdict } from './verdict.ts';
+import { nextLookMs } from './watching.ts';
 import { saidByWorker } from './workers.ts';
 
 export type Check = (s: Situation) => Verdict | undefined;
 
 export const CHECKS: readonly (readonly [string, Check])[] = [
+  ['isElsewhere', isElsewhere],         // spec.managedBy names somebody else: say so once, and nothing more
   ['isDeleted', isDeleted],             // deletionPolicy Delete: the checkpoints go before the run
   ['isOver', isOver],                   // Complete or Failed was written: only tidy up
   ['isTrained', isTrained],             // every worker succeeded: Complete
@@ -37,17 +43,22 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
 
 const REFUSAL_LOOK_MS = 5000;
 
+function isElsewhere(s: Situation): Verdict | undefined {
+  return isManagedElsewhere(s.seen.run) ? { progressing: waits('NotStarted', 'managed elsewhere') } : undefined;
+}
+
 function isOver(s: Situation): Verdict | undefined {
   if (!s.isOver) return undefined;
   const leftovers = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
   const tidying = [...leftovers, ...stopOtherAttempts(s), ...forgetOldAttempts(s), ...finishWorkload(s)];
   const wanted = wantedTask(s);
   const { actions = [], ended } = wanted === undefined ? {} : registryStep(s, wanted);
-  return { actions: [...tidying, ...actions], ...(ended === undefined ? {} : { registered: ended }), progressing: waits('Finished', 'the run has ended') };
+  const expiry = expire(s);
+  return { ...expiry, actions: [...tidying, ...actions, ...(expiry.actions ?? [])], ...(ended === undefined ? {} : { registered: ended }), progressing: waits('Finished', 'the run has ended') };
 }
 
 function isTrained(s: Situation): Verdict | undefined {
-  if (s.jobState !== 'done') return undefined;
+  if (s.jobState !== 'done' || s.isBudgetRaised) return undefined;
   const message = saidByWorker(s.pods, 0) ?? `all ${s.replicas} workers of attempt ${s.attempt} ended successfully`;
   return { ends: { type: 'Complete', reason: 'AllStepsDone', message }, progressing: waits('Finished', 'the run is complete') };
 }
@@ -64,7 +75,8 @@ function hasStray(s: Situation): Verdict | undefined {
 function failedForGood(s: Situation): Verdict | undefined {
   const { failure } = s;
   if (failure === undefined) return undefined;
-  if (failure.policy === 'never' || failure.policy === 'once') return fails(failure.reason, `attempt ${s.attempt}: ${failure.message}`);
+  const isSecond = failure.policy === 'once' && hasFailedBefore(s.seen.run.status, failure.reason);
+  if (failure.policy === 'never' || isSecond) return fails(failure.reason, `attempt ${s.attempt}${isSecond ? ', which had gone back to an earlier checkpoint' : ''}: ${failure.message}`);
   const { maxRestarts } = s.seen.run.spec?.spec.recovery ?? { maxRestarts: 0 };
   if (failure.policy === 'free' || s.restarts < maxRestarts) return undefined;
   return fails('MaxRestartsExceeded', `attempt ${s.attempt} ended with ${failure.reason} and recovery.maxRestarts is ${maxRestarts}: ${failure.message}`);
@@ -77,23 +89,36 @@ function isSuspended(s: Situation): Verdict | undefined {
 }
 
 function startsTooSlowly(s: Situation): Verdict | undefined {
-  if (s.jobState !== 'active' || s.hasStarted || millisOf(s.seen.now) < startDeadline(s)) return undefined;
-  const { startDeadlineSeconds } = recoveryOf(s);
-  const why = s.obstacle === undefined ? '' : `: ${s.obstacle.reason}: ${s.obstacle.message}`;
-  return fails('StartDeadlineExceeded', `the ${s.replicas} workers of attempt ${s.attempt} did not all start within ${startDeadlineSeconds} seconds${why}`);
+  const message = startedTooSlowly(s);
+  return message === undefined ? undefined : fails('StartDeadlineExceeded', message);
 }
 
 function isRunning(s: Situation): Verdict | undefined {
   if (s.jobState === 'ending') return { progressing: waits('RestartPending', `attempt ${s.attempt} is ending; waiting for ${podNames(s) || 'its pods'} to stop`) };
   if (s.jobState !== 'active') return undefined;
   const actions = [...restoreAttempt(s), ...forgetOldAttempts(s), ...tendWorkload(s)];
-  if (s.hasStarted) return { actions, progressing: { status: 'True', reason: 'Training', message: `attempt ${s.attempt} runs on ${s.replicas} ${s.replicas === 1 ? 'worker' : 'workers'}` } };
+  if (s.hasStarted) return { actions, requeueAfterMs: finite(nextLookMs(s)), progressing: { status: 'True', reason: 'Training', message: `attempt ${s.attempt} runs on ${workersText(s.replicas)}${pendingChange(s)}` } };
   // Why pods are missing is told by events of the Job, which are not watched.
   const lookAgainMs = s.pods.length < s.replicas ? REFUSAL_LOOK_MS : Infinity;
   return {
     actions, requeueAfterMs: Math.min(lookAgainMs, Math.max(1000, startDeadline(s) - millisOf(s.seen.now))),
-    progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt} is starting ${s.replicas} ${s.replicas === 1 ? 'worker' : 'workers'}` },
+    progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt} is starting ${workersText(s.replicas)}${pendingChange(s)}` },
   };
+}
+
+/** What was edited since the attempt began does not reach its workers; what concerns the operator holds at once. */
+function pendingChange(s: Situation): string {
+  const { replicas } = s.seen.run.spec?.spec.workers ?? s;
+  if (replicas !== s.replicas) return `; spec.workers.replicas is ${replicas} now, which the next attempt has`;
+  return s.isOutdated ? '; the spec has changed since: what concerns its workers takes effect with the next attempt' : '';
+}
+
+function workersText(replicas: number): string {
+  return `${replicas} ${replicas === 1 ? 'worker' : 'workers'}`;
+}
+
+function finite(ms: number): number | undefined {
+  return ms === Infinity ? undefined : ms;
 }
 
 function isBlocked(s: Situation): Verdict | undefined {
@@ -116,7 +141,7 @@ function isDelayed(s: Situation): Verdict | undefined {
 function mayBegin(s: Situation): Verdict | undefined {
   const isFirst = s.attempt === 0;
   if (!isFirst && s.jobState === 'missing') return undefined;
-  const begins = isFirst ? 'first' : s.failure?.policy === 'charged' ? 'charged' : 'free';
+  const begins = isFirst ? 'first' : s.failure === undefined || s.failure.policy === 'free' ? 'free' : 'charged';
   return { begins, progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt + 1} is being created${endedBecause(s.failure)}` } };
 }
 
@@ -140,12 +165,4 @@ function podNames(s: Situation): string {
   const names = s.livePods.map((pod) => pod.metadata.name);
   const shown = names.slice(0, 3).join(', ');
   return names.length > 3 ? `pods ${shown} and ${names.length - 3} more` : names.length === 0 ? '' : `pod ${shown}`;
-}
-
-function recoveryOf(s: Situation): { readonly startDeadlineSeconds: number } {
-  return s.seen.run.spec?.spec.recovery ?? { startDeadlineSeconds: 0 };
-}
-
-function startDeadline(s: Situation): number {
-  return millisOf(s.job?.metadata.creationTimestamp ?? s.seen.now) + recoveryOf(s).startDeadlineSeconds * 1000;
 }

@@ -2,9 +2,12 @@
 import { CONDITIONS } from '../api/reasons.ts';
 import type { ConditionType, Reason } from '../api/reasons.ts';
 import type { Condition } from '../api/status.ts';
+import { millisOf, rfc3339 } from './instant.ts';
 import { admittedCondition } from './queueCondition.ts';
 import type { Situation } from './situation.ts';
+import { heldUp, refused } from './starting.ts';
 import type { Verdict } from './verdict.ts';
+import { neglectOf } from './watching.ts';
 
 export interface Failed {
   readonly name: string;
@@ -35,7 +38,8 @@ const DERIVE: Readonly<Record<ConditionType, (told: Told) => Claimed>> = { Accep
 
 /** All conditions in their fixed order; lastTransitionTime moves only when status does. */
 export function conditionsOf(told: Told): Condition[] {
-  const { run, now } = told.s.seen;
+  const { run } = told.s.seen;
+  const now = rfc3339(millisOf(told.s.seen.now));
   return CONDITIONS.map((type) => {
     const before = run.status.conditions?.find((condition) => condition.type === type);
     const claimed = told.s.isOver && before !== undefined && !LIVE.has(type) ? before : DERIVE[type](told);
@@ -77,8 +81,10 @@ function Progressing({ verdict, failed }: Told): Claimed {
 }
 
 function Stalled({ s, failed }: Told): Claimed {
-  if (isRefusal(failed)) return { status: 'True', reason: 'PodCreationRefused', message: failed.message };
-  if (s.obstacle !== undefined) return { status: 'True', ...s.obstacle };
+  if (isRefusal(failed)) return { status: 'True', reason: 'PodCreationRefused', message: refused(s, failed.message) };
+  if (s.obstacle !== undefined) return { status: 'True', reason: s.obstacle.reason, message: heldUp(s, s.obstacle.message) };
+  const neglect = neglectOf(s);
+  if (neglect !== undefined) return { status: 'True', ...neglect };
   return { status: 'False', reason: 'NotStalled', message: 'nothing blocks the run' };
 }
 
@@ -93,8 +99,11 @@ function Suspended({ s }: Told): Claimed {
   return { status: 'False', reason: 'SuspendRequested', message: `${s.livePods.length} of ${s.replicas} workers save a checkpoint and stop` };
 }
 
-function Complete({ verdict }: Told): Claimed {
+function Complete({ s, verdict }: Told): Claimed {
   if (verdict.ends?.type === 'Complete') return { status: 'True', reason: verdict.ends.reason, message: verdict.ends.message };
+  const before = s.seen.run.status.conditions?.find(({ type }) => type === 'Complete');
+  const wasComplete = before?.status === 'True' || before?.reason === 'BudgetRaised' || (s.jobState === 'done' && s.isBudgetRaised);
+  if (wasComplete) return { status: 'False', reason: 'BudgetRaised', message: 'spec.budget was raised after the last step of the one before: the run goes on' };
   return { status: 'False', reason: 'NotComplete', message: 'the last step has not been reached' };
 }
 

@@ -4,6 +4,7 @@ import type { RunConfig } from '../api/runConfig.ts';
 import { parseCount } from '../api/scalars.ts';
 import { SIZES } from '../api/sizes.ts';
 import type { Attempt } from './desired.ts';
+import { meanSecondsBetweenFailures } from './effective.ts';
 import { resolvedOptimizer } from './laws.ts';
 import { pathBelow, tokenizerUri } from './mounts.ts';
 import type { Init } from './mounts.ts';
@@ -25,7 +26,8 @@ export function desiredConfigMap(of: Attempt): ConfigMap {
 export function runConfigOf(of: Attempt): RunConfig {
   const { run, attempt, spec: { spec } } = of;
   const { namespace, name, uid } = run.metadata;
-  const { everySteps = 500, keepLast, keepBest, store } = spec.checkpoint;
+  const { keepLast, keepBest, store } = spec.checkpoint;
+  const { resumeBeforeStep, protectedSteps: keepSteps } = run.status;
   const directory = runDirectory(run);
   return {
     apiVersion: API_VERSION, kind: run.kind, run: { namespace, name, uid, attempt },
@@ -33,8 +35,17 @@ export function runConfigOf(of: Attempt): RunConfig {
     model: modelOf(of), data: dataOf(of.spec), budget: budgetOf(of.spec), optimizer: optimizerOf(of.spec), ...warmStartOf(of.spec),
     validation: spec.validation,
     engine: spec.engine, ...resumeOf(of), watch: watchOf(of.spec), export: spec.export,
-    checkpoint: { directory: `${PATH_CHECKPOINTS}/${directory}`, uri: `pvc://${store.pvc ?? ''}/${directory}`, everySteps, keepLast, keepBest },
+    ...(resumeBeforeStep === undefined ? {} : { resumeBeforeStep }),
+    checkpoint: { directory: `${PATH_CHECKPOINTS}/${directory}`, uri: `pvc://${store.pvc ?? ''}/${directory}`, ...intervalOf(of), keepLast, keepBest, ...(keepSteps === undefined ? {} : { keepSteps }) },
   };
+}
+
+/** Steps or seconds between checkpoints, or what the trainer works the interval out from. */
+function intervalOf({ run, spec }: Attempt): Pick<RunConfig['checkpoint'], 'everySteps' | 'everySeconds' | 'meanSecondsBetweenFailures'> {
+  const { everySteps, everyMinutes = 'auto' } = spec.spec.checkpoint;
+  if (everySteps !== undefined) return { everySteps };
+  if (everyMinutes !== 'auto') return { everySeconds: everyMinutes * 60 };
+  return { meanSecondsBetweenFailures: meanSecondsBetweenFailures(spec, run.status) };
 }
 
 function gangOf(of: Attempt): RunConfig['gang'] {

@@ -1,6 +1,7 @@
 // Why an attempt ended. The Job's Failed condition names the rule that matched and outlives the pods; pods that are still there say more.
 import { EXIT_CODES, FAILURE_RULES, RESTART_AFTER } from '../api/exitCodes.ts';
 import type { FailureReason, RestartPolicy } from '../api/exitCodes.ts';
+import type { RunStatus } from '../api/status.ts';
 import { isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
 import { indexOf, saidBy, trainerState } from './workers.ts';
@@ -9,8 +10,12 @@ export interface Failure {
   readonly reason: FailureReason;
   readonly message: string;
   readonly policy: RestartPolicy;
-  /** When the Job failed; RFC 3339. */
+  /** When the attempt ended; RFC 3339. */
   readonly at: string | undefined;
+  /** Node of the worker that ended the attempt. */
+  readonly node?: string | undefined;
+  /** A pod that is still there says so; else it is what the Job's condition says. */
+  readonly isTold: boolean;
 }
 
 interface Ended {
@@ -26,10 +31,27 @@ const MAX_MESSAGE = 2000;
 export function failureOf(job: Job, pods: readonly Pod[]): Failure | undefined {
   const failed = isTrue(job.status?.conditions, 'Failed');
   if (failed === undefined) return undefined;
-  const cause = rootCause(pods.flatMap(endedBadly), failed.message ?? '');
-  const reason = cause?.reason ?? reasonOfMessage(failed.message ?? '');
-  const message = cause === undefined ? (failed.message ?? failed.reason ?? 'the Job failed') : described(cause);
-  return { reason, message: message.slice(0, MAX_MESSAGE), policy: RESTART_AFTER[reason], at: failed.lastTransitionTime };
+  const { message = '', lastTransitionTime: at } = failed;
+  const cause = rootCause(pods.flatMap(endedBadly), message);
+  if (cause !== undefined) return { ...failureFor(cause.reason, described(cause), at), node: cause.pod.spec?.nodeName };
+  return { ...failureFor(reasonOfMessage(message), message || (failed.reason ?? 'the Job failed'), at), isTold: false };
+}
+
+function failureFor(reason: FailureReason, message: string, at: string | undefined): Failure {
+  return { reason, message: message.slice(0, MAX_MESSAGE), policy: RESTART_AFTER[reason], at, isTold: true };
+}
+
+/** What status remembers of the attempt: its pods and its Job may be gone by now. */
+export function rememberedFailure({ lastFailure }: RunStatus, attempt: number): Failure | undefined {
+  const { reason = '', message = '', node, time } = lastFailure ?? {};
+  const policy = (RESTART_AFTER as Readonly<Record<string, RestartPolicy>>)[reason];
+  if (lastFailure?.attempt !== attempt || policy === undefined) return undefined;
+  return { reason: reason as FailureReason, message, policy, at: time, node, isTold: true };
+}
+
+/** An attempt that was stopped because nothing was heard of it. */
+export function silentFailure(silenceSeconds: number, at: string): Failure {
+  return failureFor('Silent', `no report came for ${silenceSeconds} seconds (recovery.silenceTimeoutSeconds)`, at);
 }
 
 /**

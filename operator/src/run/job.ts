@@ -1,6 +1,7 @@
 // The Indexed Job of an attempt: one pod per worker, all run or the attempt ends. Kubernetes never restarts any part of it by itself.
 import { EXIT_CODES, FAILURE_RULES } from '../api/exitCodes.ts';
 import { ANNOTATION_GENERATION, TRAINER_CONTAINER } from '../api/labels.ts';
+import { avoidance } from './avoidance.ts';
 import type { Attempt } from './desired.ts';
 import { childLabels, childMeta, childName } from './naming.ts';
 import type { Job } from './objects.ts';
@@ -50,7 +51,7 @@ function podTemplate(of: Attempt): Template {
       restartPolicy: 'Never', subdomain: childName(of.run, of.attempt), terminationGracePeriodSeconds,
       automountServiceAccountToken: false, enableServiceLinks: false,
       securityContext: { runAsNonRoot: true, runAsUser: USER, runAsGroup: USER, fsGroup: USER, fsGroupChangePolicy: 'OnRootMismatch', seccompProfile: { type: 'RuntimeDefault' } },
-      ...scheduling,
+      ...scheduling, ...avoidance(of),
       containers: [trainerContainer(of)],
       volumes: podVolumes(of),
     },

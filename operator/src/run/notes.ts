@@ -3,7 +3,7 @@ import type { Condition } from '../api/status.ts';
 import type { EventNote } from '../runtime/events.ts';
 import { isTrue } from './objects.ts';
 import type { Plan } from './plan.ts';
-import type { OwnStatus } from './status.ts';
+import type { OwnStatus } from './ownFields.ts';
 
 /** Notes in the order of happening. */
 export function notesOf(plan: Plan, next: OwnStatus): readonly EventNote[] {

@@ -16,7 +16,7 @@ export interface ContainerState {
 }
 
 export interface Pod extends KubeObject {
-  readonly spec?: unknown;
+  readonly spec?: { readonly nodeName?: string };
   readonly status?: {
     readonly phase?: string;
     readonly reason?: string;

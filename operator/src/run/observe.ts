@@ -4,16 +4,16 @@ import type { KubeClient } from '../runtime/client.ts';
 import { controllerOf, deepFreeze, splitKey } from '../runtime/object.ts';
 import type { KubeObject } from '../runtime/object.ts';
 import { get, list } from '../runtime/verbs.ts';
-import { BY_RUN } from './caches.ts';
+import { BY_RUN, BY_SOURCE } from './caches.ts';
 import type { Caches, StoredRun } from './caches.ts';
 import { podGroupsOf, queueingOf } from './kueueReads.ts';
 import { claimsOf, initOf, mountsOf } from './mounts.ts';
-import { rfc3339 } from './instant.ts';
+import { isWaiting } from './dependents.ts';
 import { attemptOf, childName, isRegistryName } from './naming.ts';
 import { parseSpec } from './parseSpec.ts';
 import { JOBS, PODS, isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
-import type { Observed, Run, RunKind, Settings, Source } from './observed.ts';
+import type { Dependent, Observed, Run, RunKind, Settings, Source } from './observed.ts';
 import { askedOf, sourceFrom } from './source.ts';
 import { lastCheckpointSaid } from './workers.ts';
 
@@ -38,10 +38,11 @@ export async function observe(deps: ObserveDeps, key: string): Promise<Observed 
   const { jobs, pods } = await jobsAndPods(deps, run);
   const source = sourceOf(deps, run);
   return deepFreeze({
-    now: rfc3339(deps.now()), run, jobs, pods, source, registryPods: registryPodsOf(run, deps.caches.pods.store.byIndex(BY_RUN, run.metadata.uid)),
+    now: new Date(deps.now()).toISOString(), run, jobs, pods, source, registryPods: registryPodsOf(run, deps.caches.pods.store.byIndex(BY_RUN, run.metadata.uid)),
     services: owned(run, deps.caches.services.store.byIndex(BY_RUN, run.metadata.uid)),
     configMaps: owned(run, deps.caches.configMaps.store.byIndex(BY_RUN, run.metadata.uid)),
     claims: namedClaims(run, source).flatMap((claim) => deps.caches.claims.store.get(namespace, claim) ?? []),
+    dependents: dependentsOf(deps, run),
     podRefusals: await refusals(deps, run, jobs, pods),
     queueing: await queueingOf(deps, run), podGroups: podGroupsOf(deps, run),
     settings: deps.settings(),
@@ -88,6 +89,16 @@ function sourceOf(deps: ObserveDeps, run: Run): Source | undefined {
   const stored = deps.caches.runs.PolarPretrain.store.get(run.metadata.namespace, asked.name);
   const said = lastCheckpointSaid(deps.caches.pods.store.byIndex(BY_RUN, stored?.metadata.uid ?? ''));
   return sourceFrom(asked, run.status.startedFrom, stored && { status: stored.status ?? {}, saidStep: said });
+}
+
+function dependentsOf({ caches, kind }: ObserveDeps, { metadata: { namespace, name } }: Run): readonly Dependent[] {
+  if (kind !== 'PolarPretrain') return [];
+  return (['PolarPretrain', 'PolarFinetune'] as const).flatMap((other) => caches.runs[other].store.byIndex(BY_SOURCE, `${namespace}/${name}`).flatMap((stored) => {
+    const { spec } = runOf(other, stored);
+    const asked = spec === undefined ? undefined : askedOf(spec);
+    const { status = {}, metadata } = stored;
+    return asked === undefined ? [] : [{ kind: other, name: metadata.name, waits: metadata.deletionTimestamp === undefined && isWaiting(status), which: asked.which, startedFrom: status.startedFrom }];
+  }));
 }
 
 function namedClaims(run: Run, source: Source | undefined): readonly string[] {

@@ -40,14 +40,24 @@ export interface Source {
   readonly checkpoint?: CheckpointRecord | undefined;
 }
 
+/** Another run that starts from one of this run's checkpoints, or has. */
+export interface Dependent {
+  readonly kind: RunKind;
+  readonly name: string;
+  /** It has neither started nor ended. */
+  readonly waits: boolean;
+  readonly which: Source['which'];
+  readonly startedFrom?: CheckpointRecord | undefined;
+}
+
 export interface Settings {
   readonly trainerImage: string;
-  /** Where trainers report and the CA that signs it; absent when reports are off. */
-  readonly telemetry?: { readonly address: string; readonly ca: string; readonly intervalSeconds: number } | undefined;
+  /** Where trainers report and the CA that signs it, and since when (RFC 3339) this process could hear of them; absent when reports are off. */
+  readonly telemetry?: { readonly address: string; readonly ca: string; readonly intervalSeconds: number; readonly since?: string } | undefined;
 }
 
 export interface Observed {
-  /** RFC 3339. */
+  /** RFC 3339, with milliseconds. */
   readonly now: string;
   readonly run: Run;
   /** Controlled by the run, whatever their names. */
@@ -61,6 +71,7 @@ export interface Observed {
   /** The claims of the run's namespace that it names, as far as they exist. */
   readonly claims: readonly Claim[];
   readonly source?: Source | undefined;
+  readonly dependents: readonly Dependent[];
   /** Why the Job controller could not create pods, newest first; only looked for when pods are missing. */
   readonly podRefusals: readonly string[];
   /** Absent when the run neither asks for a queue nor has a Workload. */

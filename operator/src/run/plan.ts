@@ -21,7 +21,7 @@ export function planRun(seen: Observed): Plan {
   const situation = situationOf(seen);
   for (const [because, check] of CHECKS) {
     const verdict = check(situation);
-    if (verdict !== undefined) return { because, actions: [...holdForDeletion(situation), ...(verdict.actions ?? [])], requeueAfterMs: verdict.requeueAfterMs, situation, verdict };
+    if (verdict !== undefined) return { because, actions: [...(because === 'isElsewhere' ? [] : holdForDeletion(situation)), ...(verdict.actions ?? [])], requeueAfterMs: verdict.requeueAfterMs, situation, verdict };
   }
   throw new Error('no check decided: the last one always does');
 }

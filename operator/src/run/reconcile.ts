@@ -20,8 +20,8 @@ import type { ObserveDeps } from './observe.ts';
 import type { Run } from './observed.ts';
 import { planRun } from './plan.ts';
 import type { Plan } from './plan.ts';
-import { countsDiffer, differs, statusOf } from './status.ts';
-import type { OwnStatus } from './status.ts';
+import { addsUp, differs, statusOf } from './status.ts';
+import type { OwnStatus } from './ownFields.ts';
 
 export interface RunDeps extends ObserveDeps {
   readonly events: EventRecorder;
@@ -65,7 +65,7 @@ function applierOf(deps: RunDeps): Parameters<typeof performAll>[0] {
 async function writeStatus(deps: RunDeps, run: Run, next: OwnStatus): Promise<boolean> {
   if (!differs(run, next)) return false;
   const { namespace, name, uid, resourceVersion } = run.metadata;
-  const version = countsDiffer(run, next) && resourceVersion !== undefined ? { resourceVersion } : {};
+  const version = addsUp(run, next) && resourceVersion !== undefined ? { resourceVersion } : {};
   const object = { apiVersion: API_VERSION, kind: run.kind, metadata: { namespace, name, uid, ...version }, status: next };
   try {
     await applyStatus(deps.client, RUN_RESOURCES[run.kind], object, { fieldManager: MANAGER_OPERATOR });

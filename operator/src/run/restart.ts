@@ -12,8 +12,9 @@ const LONG_LIFE_SECONDS = 600;
 export function earliestRestart(s: Situation): number {
   const { status } = s.seen.run;
   const startedAt = millisOf(status.attemptStartTime ?? s.seen.now);
-  const endedAt = millisOf(s.failure?.at ?? status.attemptStartTime ?? s.seen.now);
-  if (wasAsked(s) || endedAt - startedAt > LONG_LIFE_SECONDS * 1000) return endedAt;
+  const endedAt = millisOf(s.failure?.at ?? s.stopRequest?.time ?? status.attemptStartTime ?? s.seen.now);
+  // A run that was over goes on because somebody raised something.
+  if (status.completionTime !== undefined || wasAsked(s) || endedAt - startedAt > LONG_LIFE_SECONDS * 1000) return endedAt;
   return endedAt + delaySeconds(s.restarts + s.interruptions) * 1000;
 }
 

@@ -7,7 +7,8 @@
 import { ANNOTATION_GENERATION } from '../api/labels.ts';
 import { objectionTo } from './acceptance.ts';
 import type { Objection } from './acceptance.ts';
-import { failureOf } from './failure.ts';
+import { isRaised } from './budget.ts';
+import { failureOf, rememberedFailure, silentFailure } from './failure.ts';
 import type { Failure } from './failure.ts';
 import { resolveLaws } from './laws.ts';
 import type { Resolved } from './laws.ts';
@@ -42,13 +43,16 @@ export interface Situation {
   readonly isOutdated: boolean;
   /** The attempt's workers were asked to save a checkpoint and stop. */
   readonly stopRequest: StopRequest | undefined;
+  /** Why the attempt ended; known also when its Job is gone, once status has it. */
   readonly failure: Failure | undefined;
+  /** The spec asks for more training than the attempt was begun with. */
+  readonly isBudgetRaised: boolean;
   readonly objection: Objection | undefined;
   /** What optimizer auto stands for, when the spec asks for it and it can be told. */
   readonly laws: Resolved | undefined;
   readonly restarts: number;
   readonly interruptions: number;
-  /** Complete or Failed is already in status: the run is over. */
+  /** Complete or Failed is already in status and nothing was raised since: the run is over. */
   readonly isOver: boolean;
 }
 
@@ -58,8 +62,10 @@ export function situationOf(seen: Observed): Situation {
   const jobState = jobStateOf(seen, attempt, job);
   const pods = seen.pods.filter((pod) => attemptOf(pod) === attempt);
   const replicas = replicasOf(seen, job);
-  const { conditions, restarts = 0, interruptions = 0 } = seen.run.status;
-  const isOver = isTrue(conditions, 'Complete') !== undefined || isTrue(conditions, 'Failed') !== undefined;
+  const { restarts = 0, interruptions = 0 } = seen.run.status;
+  const isBudgetRaised = isRaised(seen.run.status.budget, seen.run.spec);
+  const isOver = isOverIn(seen, isBudgetRaised);
+  const stopRequest = stopRequestOf(seen.run.status, attempt);
   return {
     seen, attempt, job, jobState, pods, replicas, restarts, interruptions,
     livePods: [...seen.pods, ...seen.registryPods].filter((pod) => !hasEnded(pod)),
@@ -68,12 +74,29 @@ export function situationOf(seen: Observed): Situation {
     hasStarted: haveStarted(seen, pods, replicas),
     obstacle: jobState === 'active' && !isOver ? (obstacleOf(pods) ?? refusal(seen)) : undefined,
     isOutdated: jobState === 'active' && isOutdated(seen, job),
-    stopRequest: stopRequestOf(seen.run.status, attempt),
-    failure: jobState === 'failed' && job !== undefined ? failureOf(job, pods) : undefined,
+    stopRequest, isBudgetRaised,
+    failure: whyEnded(seen, { attempt, job, jobState, pods, stopRequest }),
     objection: objectionTo(seen),
     laws: lawsOf(seen),
     isOver,
   };
+}
+
+/** A raised budget takes Complete back, a raised maxRestarts takes MaxRestartsExceeded back; nothing else undoes an end. */
+function isOverIn({ run: { status, spec } }: Observed, isBudgetRaised: boolean): boolean {
+  const failed = isTrue(status.conditions, 'Failed');
+  if (failed === undefined) return isTrue(status.conditions, 'Complete') !== undefined && !isBudgetRaised;
+  return failed.reason !== 'MaxRestartsExceeded' || (status.restarts ?? 0) >= (spec?.spec.recovery.maxRestarts ?? 0);
+}
+
+/** What pods say counts first, then what was written down while they were there. */
+function whyEnded({ run: { status, spec } }: Observed, of: Pick<Situation, 'attempt' | 'job' | 'jobState' | 'pods' | 'stopRequest'>): Failure | undefined {
+  if (!['failed', 'gone'].includes(of.jobState)) return undefined;
+  const found = of.job && failureOf(of.job, of.pods);
+  const failure = found?.isTold === true ? found : (rememberedFailure(status, of.attempt) ?? found);
+  const isOfItsOwn = failure !== undefined && failure.policy !== 'free';
+  if (of.stopRequest?.reason !== 'Silent' || isOfItsOwn) return failure;
+  return silentFailure(spec?.spec.recovery.silenceTimeoutSeconds ?? 0, of.stopRequest.time);
 }
 
 function lawsOf({ run: { spec } }: Observed): Resolved | undefined {

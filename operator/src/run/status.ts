@@ -1,27 +1,38 @@
 // The operator's part of a run's status, from what was observed, what was decided and what of it could not be done.
-import type { Phase } from '../api/reasons.ts';
-import type { Condition, RunStatus } from '../api/status.ts';
+import { budgetOf } from './budget.ts';
 import { conditionsOf } from './conditions.ts';
 import type { Failed } from './conditions.ts';
+import { protectedSteps } from './dependents.ts';
+import { effectiveTime, idleOf, isFar } from './effective.ts';
+import { historyOf } from './history.ts';
+import { millisOf, rfc3339 } from './instant.ts';
+import { isManagedElsewhere, statusElsewhere } from './managed.ts';
 import { childName, runDirectory } from './naming.ts';
-import { isTrue } from './objects.ts';
 import type { Run } from './observed.ts';
+import { OWN_FIELDS } from './ownFields.ts';
+import type { OwnStatus } from './ownFields.ts';
+import { phaseOf } from './phase.ts';
 import type { Plan } from './plan.ts';
 import { queueFields } from './queueing.ts';
 import { withRecord } from './registry.ts';
 import type { Situation } from './situation.ts';
 
-/** The fields of status the operator owns; every other belongs to ingest. */
-export const OWN_FIELDS = [
-  'observedGeneration', 'conditions', 'phase', 'attempt', 'restarts', 'interruptions', 'job', 'workers', 'startTime', 'attemptStartTime', 'completionTime', 'stopRequest', 'checkpointDirectoryUri', 'startedFrom', 'resolved', 'registry', 'workload', 'clusterQueue',
-] as const satisfies readonly (keyof RunStatus)[];
-
-export type OwnStatus = Pick<RunStatus, (typeof OWN_FIELDS)[number]>;
-
 /** The status to write after the plan was performed, or after it failed. */
 export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
+  const { run, now } = plan.situation.seen;
+  if (isManagedElsewhere(run)) return statusElsewhere(plan.situation.seen);
+  const next = fieldsOf(plan, failed);
+  const { effectiveTrainingTime: before, progress } = run.status;
+  const after = effectiveTime({ ...next, ...(progress === undefined ? {} : { progress }) }, now);
+  // It moves all the time; on its own it is written when it has moved much.
+  const isDue = differs(run, defined({ ...next, effectiveTrainingTime: before })) || isFar(before, after);
+  return defined({ ...next, effectiveTrainingTime: isDue ? after : before });
+}
+
+function fieldsOf(plan: Plan, failed: Failed | undefined): OwnStatus {
   const { situation: s, verdict } = plan;
-  const { run, now } = s.seen;
+  const { run } = s.seen;
+  const now = rfc3339(millisOf(s.seen.now));
   const conditions = conditionsOf({ s, verdict, failed });
   const counters = countersOf(s, verdict.begins);
   const beganAt = verdict.begins === undefined ? undefined : now;
@@ -34,7 +45,9 @@ export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     workers: s.attempt === 0 || s.isOver ? run.status.workers : `${s.readyPods}/${s.replicas}`,
     startTime: run.status.startTime ?? beganAt,
     attemptStartTime: beganAt ?? run.status.attemptStartTime,
-    completionTime: run.status.completionTime ?? endedAt,
+    completionTime: s.isOver ? run.status.completionTime : endedAt,
+    budget: attemptBudget(plan), ...historyOf(s, verdict.begins), ...idleOf(s, conditions),
+    protectedSteps: stepsToProtect(s),
     stopRequest: stopRequestOf(plan),
     checkpointDirectoryUri: directoryUri(run),
     startedFrom: startedFromOf(plan),
@@ -42,6 +55,18 @@ export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     ...queueFields(s),
     registry: withRecord(run.status.registry, verdict.registered),
   });
+}
+
+/** The budget of the attempt's run config, which follows the spec until its Job is there. */
+function attemptBudget({ situation: s, verdict }: Plan): OwnStatus['budget'] {
+  const { spec, status } = s.seen.run;
+  const isNew = verdict.begins !== undefined || (s.attempt > 0 && s.jobState === 'missing');
+  return isNew && spec !== undefined ? budgetOf(spec) : status.budget;
+}
+
+function stepsToProtect(s: Situation): OwnStatus['protectedSteps'] {
+  const steps = protectedSteps(s.seen.dependents, s.seen.run.status);
+  return steps.length === 0 ? undefined : [...steps];
 }
 
 /** Written once; gone when the next attempt begins. */
@@ -69,9 +94,14 @@ export function differs(run: Run, next: OwnStatus): boolean {
   return OWN_FIELDS.some((field) => !isSame(run.status[field], next[field]));
 }
 
-/** Whether numbers that name attempts or times that are counted from change; such a write must not be based on an old read. */
+/** Whether an attempt begins or is asked to stop: nothing is done about that in the same pass. */
 export function countsDiffer(run: Run, next: OwnStatus): boolean {
   return (['attempt', 'restarts', 'interruptions', 'stopRequest'] as const).some((field) => !isSame(run.status[field], next[field]));
+}
+
+/** Whether something is counted up or a time begins; such a write must not be based on an old read. */
+export function addsUp(run: Run, next: OwnStatus): boolean {
+  return countsDiffer(run, next) || (['idleSince', 'idleSeconds', 'completionTime'] as const).some((field) => run.status[field] !== next[field]);
 }
 
 function countersOf(s: Situation, begins: 'first' | 'charged' | 'free' | undefined): Pick<OwnStatus, 'attempt' | 'restarts' | 'interruptions'> {
@@ -88,31 +118,6 @@ function recordedJob({ situation: s, verdict, actions }: Plan, failed: Failed | 
   if (verdict.begins !== undefined) return undefined;
   const created = failed === undefined && actions.some((action) => action.do === 'create' && action.object.kind === 'Job');
   return s.job !== undefined || s.jobState === 'gone' || created ? childName(s.seen.run, s.attempt) : undefined;
-}
-
-function phaseOf(conditions: readonly Condition[], attempt: number, s: Situation): Phase {
-  const is = (type: string): boolean => isTrue(conditions, type) !== undefined;
-  if (is('Failed')) return 'Failed';
-  if (is('Complete')) return 'Complete';
-  if (is('PodsReady') || isFinishing(s)) return 'Running';
-  if (isSuspending(s)) return 'Suspended';
-  if (attempt === 0 || !is('Accepted')) return 'Pending';
-  return attempt === 1 && isFirstStart(s, is('Progressing')) ? 'Starting' : 'Restarting';
-}
-
-/** Suspended, or asked to be and no longer training as a whole. */
-function isSuspending(s: Situation): boolean {
-  return s.seen.run.spec?.spec.suspend === true && (s.stopRequest !== undefined || s.jobState !== 'active');
-}
-
-/** Also while the API server refuses the first attempt's objects. */
-function isFirstStart(s: Situation, progressing: boolean): boolean {
-  return progressing || s.jobState === 'missing';
-}
-
-/** The first workers have done their last step; the Job counts them one after the other. */
-function isFinishing(s: Situation): boolean {
-  return s.jobState === 'active' && s.donePods > 0;
 }
 
 function defined(status: { readonly [F in keyof OwnStatus]: OwnStatus[F] | undefined }): OwnStatus {

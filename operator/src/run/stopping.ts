@@ -6,6 +6,7 @@ import { millisOf, rfc3339 } from './instant.ts';
 import { losesQuota } from './queueing.ts';
 import type { Situation } from './situation.ts';
 import type { Verdict } from './verdict.ts';
+import { isSilent } from './watching.ts';
 
 export type StopReason = 'SuspendRequested' | 'Evicted' | 'BudgetRaised' | 'SpecChanged' | 'Silent';
 
@@ -20,7 +21,9 @@ export interface StopRequest {
 const WANTED: readonly (readonly [StopReason, (s: Situation) => boolean])[] = [
   ['SuspendRequested', isToBeSuspended],
   ['Evicted', losesQuota],
+  ['BudgetRaised', (s) => s.isBudgetRaised],
   ['SpecChanged', isBlockedAndMended],
+  ['Silent', isSilent],
 ];
 
 /** The request in status when it is for this attempt. It holds until the attempt has ended, whatever becomes of its reason: workers may already be on their way out. */

@@ -19,8 +19,8 @@ export type Action =
   | { readonly do: 'apply'; readonly object: KubeObject; readonly uid: string }
   /** Merge patch of an object or a subresource of it; uid and resourceVersion in its metadata are preconditions (409). */
   | { readonly do: 'patch'; readonly object: KubeObject; readonly subresource?: 'status' }
-  /** Deletes exactly this object, never a namesake. */
-  | { readonly do: 'delete'; readonly ref: ObjectRef; readonly uid: string };
+  /** Deletes exactly this object, never a namesake; with a version, only if nobody has changed it since. */
+  | { readonly do: 'delete'; readonly ref: ObjectRef; readonly uid: string; readonly resourceVersion?: string };
 
 /** An object with a name we need exists and belongs to somebody else; it was not touched. */
 export class ForeignObjectError extends Error {
@@ -59,7 +59,7 @@ async function perform(applier: Applier, action: Action): Promise<void> {
     case 'patch':
       return mergePatch(client, resourceOf(applier, action.object), action.object, { fieldManager, subresource: action.subresource });
     case 'delete':
-      return remove(client, resourceOf(applier, action.ref), { ...action.ref, uid: action.uid });
+      return remove(client, resourceOf(applier, action.ref), { ...action.ref, uid: action.uid, ...(action.resourceVersion === undefined ? {} : { resourceVersion: action.resourceVersion }) });
   }
 }
 

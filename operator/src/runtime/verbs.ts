@@ -88,9 +88,9 @@ export async function mergePatch(client: KubeClient, resource: Resource, object:
   await client.request('PATCH', path, { body: object, contentType: 'application/merge-patch+json', query: { fieldManager: options.fieldManager } });
 }
 
-/** Deletes the object if it still has that UID; an object already gone is success. Throws ApiError (409) when a namesake is there. */
-export async function remove(client: KubeClient, resource: Resource, at: Named & { readonly uid: string }, propagationPolicy: 'Background' | 'Foreground' | 'Orphan' = 'Background'): Promise<void> {
-  const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy, preconditions: { uid: at.uid } };
+/** Deletes the object if it still has that UID, and that version when one is given; an object already gone is success. Throws ApiError (409) when it has not. */
+export async function remove(client: KubeClient, resource: Resource, at: Named & { readonly uid: string; readonly resourceVersion?: string }, propagationPolicy: 'Background' | 'Foreground' | 'Orphan' = 'Background'): Promise<void> {
+  const body = { apiVersion: 'v1', kind: 'DeleteOptions', propagationPolicy, preconditions: { uid: at.uid, resourceVersion: at.resourceVersion } };
   try {
     await client.request('DELETE', pathOf(resource, at), { body });
   } catch (error) {

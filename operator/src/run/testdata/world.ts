@@ -4,7 +4,7 @@ import type { Observed, Run, RunKind, RunMeta } from '../observed.ts';
 import { planRun } from '../plan.ts';
 import type { Plan } from '../plan.ts';
 import { statusOf } from '../status.ts';
-import type { OwnStatus } from '../status.ts';
+import type { OwnStatus } from '../ownFields.ts';
 import type { Action } from '../../runtime/apply.ts';
 import { deepFreeze } from '../../runtime/object.ts';
 import type { KubeObject } from '../../runtime/object.ts';
@@ -22,7 +22,7 @@ export function observedFrom(world: World): Observed {
   delete (rest as { showObjects?: boolean }).showObjects;
   const { run } = world;
   return deepFreeze(structuredClone({
-    now: '2026-01-01T00:10:00Z', jobs: [], configMaps: [], services: [], pods: [], claims: [], registryPods: [], podRefusals: [], settings: SETTINGS, ...rest,
+    now: '2026-01-01T00:10:00Z', jobs: [], configMaps: [], services: [], pods: [], claims: [], registryPods: [], dependents: [], podRefusals: [], settings: SETTINGS, ...rest,
     run: { kind: run.kind, metadata: run.metadata, status: run.status ?? {}, ...parseSpec(run.kind, run.spec) },
   }));
 }
