@@ -4,6 +4,8 @@ Pairs on one prompt are not independent, so the standard error and the 95 % inte
 whole prompts.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,9 +20,18 @@ from polar.parallel import Net
 from polar.report import Score
 
 RESAMPLES, RESAMPLES_AT_ONCE = 1000, 50  # all at once are 2 GB of counts for 100,000 prompts
-PAIRS_AT_ONCE = 2048  # of a rank, that are encoded before they are scored
+PAIRS_AT_ONCE = 256  # of a rank, that are encoded before they are scored
 MICRO_BATCH_TOKENS = {"cpu": 8_192, "cuda": 131_072}
 Floats = npt.NDArray[np.float64]
+
+
+class Stopped(Exception):
+    """A validation was given up: the run is to stop."""
+
+
+def never() -> bool:
+    """For those who are not stopped."""
+    return False
 
 
 class PairSet:
@@ -31,9 +42,12 @@ class PairSet:
         self.groups: Groups = source.groups(0, min(most_pairs, source.size))
         _, self._cluster = np.unique(self.groups.candidate_prompt, return_inverse=True)
 
-    def score(self, net: Net, dist: Dist) -> Score:
-        """Loss and accuracy of a model. Collective: the ranks share the pairs; all return the same."""
-        return self.summarise(pair_margins(net, self.corpus, self.groups, dist))
+    def score(self, net: Net, dist: Dist, stopping: Callable[[], bool] = never) -> Score:
+        """Loss and accuracy of a model. Collective: the ranks share the pairs; all return the same.
+
+        Stopped as soon as `stopping`, which is asked every few pairs and answers the same on all ranks, says so.
+        """
+        return self.summarise(pair_margins(net, (self.corpus, self.groups), dist, stopping))
 
     def summarise(self, margin: Floats) -> Score:
         """Loss and accuracy from score differences (positive minus negative) [pairs]; a tie counts one half."""
@@ -63,8 +77,14 @@ class PairSet:
 
 
 @torch.no_grad()
-def pair_margins(net: Net, corpus: Corpus, groups: Groups, dist: Dist) -> Floats:
-    """Score of the positive minus that of the first negative, per group. Collective; ends in training mode."""
+def pair_margins(
+    net: Net, pairs: tuple[Corpus, Groups], dist: Dist, stopping: Callable[[], bool] = never
+) -> Floats:
+    """Score of the positive minus that of the first negative, per group. Collective; ends in training mode.
+
+    Raises Stopped, see `PairSet.score`.
+    """
+    corpus, groups = pairs
     out = torch.zeros(len(groups), dtype=torch.float64)
     net.train(False)
     for start in range(0, len(groups), PAIRS_AT_ONCE * dist.world_size):
@@ -75,6 +95,8 @@ def pair_margins(net: Net, corpus: Corpus, groups: Groups, dist: Dist) -> Floats
             scores = net(batch.to(dist.device)).view(-1, batch.candidates)
             if real:
                 out[torch.from_numpy(own[batch.order])] = margins(scores)[:, 0].double().cpu()
+        if stop < len(groups) and stopping():
+            raise Stopped
     net.train()
     if dist.world_size > 1:
         torch_dist.all_reduce(out)

@@ -1,5 +1,6 @@
 """What a program trains on: a stream of groups, their tokens, and the fixed pairs it is validated on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,7 @@ from polar.batches import Corpus
 from polar.config import RunConfig
 from polar.data import Source
 from polar.distributed import Dist
-from polar.evaluate import PairSet
+from polar.evaluate import PairSet, never
 from polar.pairs import Groups, GroupSource
 from polar.parallel import Net
 from polar.report import Score
@@ -54,10 +55,10 @@ class Task:
         """Responses of a row."""
         return self.corpus.data.per_row
 
-    def validate(self, net: Net, dist: Dist) -> Validation:
-        """Score the fixed pairs. Collective."""
-        unseen = self.unseen.score(net, dist) if self.unseen else None
-        return Validation(seen=self.seen.score(net, dist), unseen=unseen)
+    def validate(self, net: Net, dist: Dist, stopping: Callable[[], bool] = never) -> Validation:
+        """Score the fixed pairs. Collective. Raises Stopped, see `PairSet.score`."""
+        unseen = self.unseen.score(net, dist, stopping) if self.unseen else None
+        return Validation(seen=self.seen.score(net, dist, stopping), unseen=unseen)
 
     def style_baseline(self, *, wait: bool) -> StyleBaseline | None:
         """What surface features get on the validation pairs; None while that is being computed and not waited for."""

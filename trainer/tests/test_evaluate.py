@@ -60,7 +60,7 @@ def test_margins_are_the_scores_of_each_pair_whatever_the_batching() -> None:
     model = build(arch, ENCODER.vocab_size, dropout=0.5, seed=0)
     torch.nn.init.normal_(model.v_head.weight)
     groups = pair_set(12).groups
-    got = pair_margins(Net(model, Dist()), CORPUS, groups, Dist())
+    got = pair_margins(Net(model, Dist()), (CORPUS, groups), Dist())
     assert model.training
     model.eval()
     for place in range(12):
@@ -78,6 +78,6 @@ def test_margins_do_not_depend_on_how_many_pairs_are_encoded_at_once(monkeypatch
     model = build(arch, ENCODER.vocab_size, dropout=0.0, seed=0)
     torch.nn.init.normal_(model.v_head.weight)
     groups = pair_set(12).groups
-    together = pair_margins(Net(model, Dist()), CORPUS, groups, Dist())
+    together = pair_margins(Net(model, Dist()), (CORPUS, groups), Dist())
     monkeypatch.setattr("polar.evaluate.PAIRS_AT_ONCE", 5)
-    assert pair_margins(Net(model, Dist()), CORPUS, groups, Dist()) == pytest.approx(together, abs=1e-5)
+    assert pair_margins(Net(model, Dist()), (CORPUS, groups), Dist()) == pytest.approx(together, abs=1e-5)
