@@ -40,6 +40,8 @@ export interface Caches {
 export const BY_RUN = 'run-uid';
 export const BY_CLAIM = 'claim';
 export const BY_SOURCE = 'source';
+export const BY_QUEUE = 'queue';
+const QUEUED = 'queued';
 
 const resourceOf = ({ kind, plural }: { kind: string; plural: string }): Resource => ({ apiVersion: API_VERSION, kind, plural, namespaced: true });
 
@@ -49,11 +51,13 @@ export interface CacheOptions {
   readonly client: KubeClient;
   readonly log: Log;
   readonly timing?: Partial<ReflectorTiming>;
+  /** Time between two questions whether Kueue and gang schedulers are installed; a minute unless told. */
+  readonly lookMs?: number;
 }
 
 export function runCaches(options: CacheOptions): Caches {
   const runs = (kind: RunKind): Reflector<StoredRun> =>
-    new Reflector({ ...options, resource: RUN_RESOURCES[kind], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys } });
+    new Reflector({ ...options, resource: RUN_RESOURCES[kind], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
   const children = { ...options, labelSelector: LABEL_RUN_UID, indexes: { [BY_RUN]: runUids } };
   const podGroups = (scheduler: GangScheduler): OptionalReflector<PodGroup> => new OptionalReflector({ ...children, resource: POD_GROUPS[scheduler] });
   return {
@@ -81,6 +85,8 @@ export function subscribeRuns(caches: Caches, kind: RunKind, enqueue: (key: stri
   runs.subscribe((run) => [keyOf(run)], enqueue);
   for (const children of [caches.jobs, caches.pods, caches.services, caches.configMaps, caches.workloads]) (children as Reflector<KubeObject>).subscribe(owner, enqueue);
   caches.claims.subscribe((claim) => runs.store.byIndex(BY_CLAIM, keyOf(claim)).map(keyOf), enqueue);
+  // Flavors are few and change rarely; their first arrival is how runs learn that Kueue was installed.
+  caches.flavors.subscribe(() => runs.store.byIndex(BY_QUEUE, QUEUED).map(keyOf), enqueue);
   const sources = caches.runs.PolarPretrain;
   const startingFrom = (source: StoredRun): readonly string[] => runs.store.byIndex(BY_SOURCE, keyOf(source)).map(keyOf);
   sources.subscribe(startingFrom, enqueue);
@@ -118,6 +124,7 @@ function sourceKeys(run: StoredRun): readonly string[] {
 }
 
 interface LooseSpec {
+  readonly queue?: unknown;
   readonly model?: { readonly init?: { readonly uri?: unknown }; readonly tokenizer?: { readonly uri?: unknown } };
   readonly data?: { readonly uri?: unknown };
   readonly resumeFrom?: { readonly uri?: unknown; readonly pretrainRef?: { readonly name?: unknown } };

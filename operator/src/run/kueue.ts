@@ -56,7 +56,7 @@ const listOf = <T extends z.ZodType>(item: T): z.ZodType<z.infer<T>[]> =>
 const condition = z.object({ type: z.string(), status: z.string(), reason: text, message: text, lastTransitionTime: text });
 const toleration = z.object({ key: text, operator: text, value: text, effect: text, tolerationSeconds: z.int().optional().catch(undefined) });
 
-const assignment = z.object({ name: z.string(), flavors: strings, count: z.int().min(0).optional().catch(undefined), topologyAssignment: z.unknown() });
+const assignment = z.object({ name: z.string(), flavors: strings, count: z.int().min(0).optional().catch(undefined), topologyAssignment: z.unknown().optional() });
 const update = z.object({ name: z.string(), labels: strings, annotations: strings, nodeSelector: strings, tolerations: listOf(toleration) });
 const check = z.object({ name: z.string(), state: text, message: text, podSetUpdates: listOf(update) });
 

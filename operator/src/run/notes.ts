@@ -46,5 +46,5 @@ function worth({ type, status, reason }: Condition): EventNote['type'] | undefin
 }
 
 const WORTH_A_NOTE: Readonly<Record<string, EventNote['type']>> = {
-  LawExtrapolated: 'Warning', 'Accepted=False': 'Warning', 'Stalled=True': 'Warning', 'Failed=True': 'Warning', 'Complete=True': 'Normal', 'Suspended=True': 'Normal', 'Suspended=False': 'Normal',
+  QuotaReserved: 'Normal', KueueNotInstalled: 'Warning', LawExtrapolated: 'Warning', 'Accepted=False': 'Warning', 'Stalled=True': 'Warning', 'Failed=True': 'Warning', 'Complete=True': 'Normal', 'Suspended=True': 'Normal', 'Suspended=False': 'Normal',
 };

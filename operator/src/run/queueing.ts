@@ -41,9 +41,11 @@ export function awaitsQuota(s: Situation): Verdict | undefined {
   const state = queueStateOf(s.seen);
   const step = STEPS[state](s);
   if (step === undefined) return undefined;
-  const { reason, message } = admittedCondition(s);
+  const { reason, message } = state === 'admitted' && (step.actions ?? []).length > 0 ? ANEW : admittedCondition(s);
   return { ...step, progressing: { status: 'False', reason, message } };
 }
+
+const ANEW = { reason: 'WaitingForQuota', message: 'the next attempt needs other quota than was admitted: asking anew' } as const;
 
 type Step = { readonly actions?: readonly Action[]; readonly requeueAfterMs?: number } | undefined;
 
