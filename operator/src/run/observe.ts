@@ -53,7 +53,8 @@ function isLeaving({ metadata: { deletionTimestamp, finalizers = [] } }: StoredR
   return deletionTimestamp !== undefined && !finalizers.includes(FINALIZER);
 }
 
-function runOf(kind: RunKind, stored: StoredRun): Run {
+/** A run as it is stored, with its spec parsed. */
+export function runOf(kind: RunKind, stored: StoredRun): Run {
   const { namespace = '', uid = '' } = stored.metadata;
   return { kind, metadata: { ...stored.metadata, namespace, uid }, status: stored.status ?? {}, ...parseSpec(kind, stored.spec) };
 }

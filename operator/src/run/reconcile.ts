@@ -1,10 +1,11 @@
-// One pass over one run: observe, plan, apply, tell, note. Keeps nothing between calls; may be killed at any line.
+// One pass over one run: observe, plan, apply, tell, note; a second one when it has begun an attempt. Keeps nothing between calls; may be killed at any line.
 import { API_VERSION, MANAGER_OPERATOR } from '../api/labels.ts';
 import { ApiError, isNotFound } from '../runtime/apiError.ts';
 import { performAll } from '../runtime/apply.ts';
 import type { Action } from '../runtime/apply.ts';
 import type { Reconcile } from '../runtime/controller.ts';
 import type { EventRecorder } from '../runtime/events.ts';
+import type { Log } from '../runtime/log.ts';
 import type { KubeObject } from '../runtime/object.ts';
 import { applyStatus, get } from '../runtime/verbs.ts';
 import { RUN_RESOURCES } from './caches.ts';
@@ -14,10 +15,11 @@ import { WORKLOADS } from './kueue.ts';
 import { isStillAdmitted } from './kueueReads.ts';
 import { notesOf } from './notes.ts';
 import { CONFIG_MAPS, JOBS, SERVICES } from './objects.ts';
-import { observe } from './observe.ts';
+import type { Job } from './objects.ts';
+import { observe, runOf } from './observe.ts';
 import { POD_GROUPS } from './podGroup.ts';
 import type { ObserveDeps } from './observe.ts';
-import type { Run } from './observed.ts';
+import type { Observed, Run } from './observed.ts';
 import { planRun } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { addsUp, differs, statusOf } from './status.ts';
@@ -31,50 +33,79 @@ export interface RunDeps extends ObserveDeps {
 
 const STALE_LOOK_MS = 1000;
 
+interface Passed {
+  readonly requeueAfterMs?: number | undefined;
+  /** The run as the API server answered to the number of a new attempt. */
+  readonly begun?: Run | undefined;
+}
+
 /** The reconciler of one kind of run. */
 export const reconcileRun = (deps: RunDeps): Reconcile => async (key, { log }) => {
   const seen = await observe(deps, key);
   if (seen === undefined) return {};
+  const { begun, requeueAfterMs } = await pass(deps, seen, log);
+  // That answer is newer than any cache: the attempt's objects follow at once.
+  return begun === undefined ? { requeueAfterMs } : pass(deps, { ...seen, run: begun }, log, true);
+};
+
+async function pass(deps: RunDeps, seen: Observed, log: Log, isFresh = false): Promise<Passed> {
   const plan = planRun(seen);
   if (plan.actions.length > 0) log.info({ attempt: plan.situation.attempt, because: plan.because, actions: plan.actions.map(brief) }, 'acting');
-  if (createsJob(plan) && !(await isCurrent(deps, seen.run, plan))) return { requeueAfterMs: STALE_LOOK_MS };
-  const failure = await performAll(applierOf(deps), plan.actions);
-  const next = statusOf(plan, failedOf(failure));
+  if (createsJob(plan) && !(await mayCreate(deps, seen.run, plan, isFresh))) return { requeueAfterMs: STALE_LOOK_MS };
+  const stored: KubeObject[] = [];
+  const failure = await performAll(applierOf(deps, stored), plan.actions);
+  const after = failure === undefined ? planAfter(plan, stored) : plan;
+  const next = statusOf(after, failedOf(failure));
   const written = await writeStatus(deps, seen.run, next);
-  if (written) await deps.events.record(aboutOf(seen.run), notesOf(plan, next));
+  if (written !== undefined) await deps.events.record(aboutOf(seen.run), notesOf(after, next));
   if (failure !== undefined) throw failure;
-  return { requeueAfterMs: plan.requeueAfterMs };
-};
+  return { requeueAfterMs: after.requeueAfterMs, ...(plan.verdict.begins === undefined || written === undefined ? {} : { begun: runOf(deps.kind, written) }) };
+}
+
+/** Once the attempt's Job is created, its status says at once what it would say when news of the Job arrives. */
+function planAfter(plan: Plan, stored: readonly KubeObject[]): Plan {
+  const job = stored.find((object): object is Job => object.kind === 'Job');
+  if (plan.because !== 'isUncreated' || job === undefined) return plan;
+  const { seen } = plan.situation;
+  const after = planRun({ ...seen, jobs: [...seen.jobs, job] });
+  return after.because === 'isRunning' ? after : plan;
+}
 
 function createsJob(plan: Plan): boolean {
   return plan.actions.some((action) => action.do === 'create' && action.object.kind === 'Job');
 }
 
 /** Asks the API server, since a cache that lags far behind (an operator that was cut off) would bring an old attempt back to life. */
-async function isCurrent(deps: RunDeps, run: Run, { situation: { attempt }, because }: Plan): Promise<boolean> {
-  const live = await get<StoredRun>(deps.client, RUN_RESOURCES[run.kind], run.metadata);
+async function mayCreate(deps: RunDeps, run: Run, { situation: { attempt }, because }: Plan, isFresh: boolean): Promise<boolean> {
+  const live = isFresh ? run : await get<StoredRun>(deps.client, RUN_RESOURCES[run.kind], run.metadata);
   const isSame = live?.metadata.uid === run.metadata.uid && live.metadata.deletionTimestamp === run.metadata.deletionTimestamp && live.status?.attempt === attempt;
   return isSame && (because !== 'isUncreated' || (await isStillAdmitted(deps.client, run)));
 }
 
-function applierOf(deps: RunDeps): Parameters<typeof performAll>[0] {
-  return { client: deps.client, resources: [JOBS, SERVICES, CONFIG_MAPS, WORKLOADS, ...Object.values(POD_GROUPS), ...Object.values(RUN_RESOURCES)], fieldManager: MANAGER_OPERATOR, ...(deps.onWrite === undefined ? {} : { onAction: deps.onWrite }) };
+const CHILDREN = [JOBS, SERVICES, CONFIG_MAPS, WORKLOADS, ...Object.values(POD_GROUPS), ...Object.values(RUN_RESOURCES)];
+
+function applierOf({ client, onWrite }: RunDeps, stored: KubeObject[]): Parameters<typeof performAll>[0] {
+  const onAction = (action: Action, object: KubeObject | undefined): void => {
+    if (object !== undefined) stored.push(object);
+    onWrite?.(action);
+  };
+  return { client, resources: CHILDREN, fieldManager: MANAGER_OPERATOR, onAction };
 }
 
 /** Writes the operator's fields when they differ. A new attempt number carries the version it was derived from, so that it is counted once. */
-async function writeStatus(deps: RunDeps, run: Run, next: OwnStatus): Promise<boolean> {
-  if (!differs(run, next)) return false;
+async function writeStatus(deps: RunDeps, run: Run, next: OwnStatus): Promise<StoredRun | undefined> {
+  if (!differs(run, next)) return undefined;
   const { namespace, name, uid, resourceVersion } = run.metadata;
   const version = addsUp(run, next) && resourceVersion !== undefined ? { resourceVersion } : {};
   const object = { apiVersion: API_VERSION, kind: run.kind, metadata: { namespace, name, uid, ...version }, status: next };
   try {
-    await applyStatus(deps.client, RUN_RESOURCES[run.kind], object, { fieldManager: MANAGER_OPERATOR });
+    const written = await applyStatus<StoredRun>(deps.client, RUN_RESOURCES[run.kind], object, { fieldManager: MANAGER_OPERATOR });
+    deps.onWrite?.({ do: 'status' });
+    return written;
   } catch (error) {
-    if (isNotFound(error)) return false;
+    if (isNotFound(error)) return undefined;
     throw error;
   }
-  deps.onWrite?.({ do: 'status' });
-  return true;
 }
 
 function aboutOf(run: Run): KubeObject {

@@ -31,48 +31,49 @@ export interface Applier {
   readonly client: KubeClient;
   readonly resources: readonly Resource[];
   readonly fieldManager: string;
-  /** Called after each action that succeeded. */
-  readonly onAction?: (action: Action) => void;
+  /** Called after each action that succeeded, with the object as it is stored now where the server told it. */
+  readonly onAction?: (action: Action, stored: KubeObject | undefined) => void;
 }
 
 /** Performs the actions in order; returns the first error, or undefined when all were done. */
 export async function performAll(applier: Applier, actions: readonly Action[]): Promise<Error | undefined> {
   for (const action of actions) {
+    let stored: KubeObject | undefined;
     try {
-      await perform(applier, action);
+      stored = await perform(applier, action);
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error));
     }
-    applier.onAction?.(action);
+    applier.onAction?.(action, stored);
   }
   return undefined;
 }
 
-async function perform(applier: Applier, action: Action): Promise<void> {
+async function perform(applier: Applier, action: Action): Promise<KubeObject | undefined> {
   const { client, fieldManager } = applier;
   switch (action.do) {
     case 'create':
       return createOwned(applier, action.object);
     case 'apply':
-      await apply(client, resourceOf(applier, action.object), { ...action.object, metadata: { ...action.object.metadata, uid: action.uid } }, { fieldManager });
-      return;
+      return apply(client, resourceOf(applier, action.object), { ...action.object, metadata: { ...action.object.metadata, uid: action.uid } }, { fieldManager });
     case 'patch':
-      return mergePatch(client, resourceOf(applier, action.object), action.object, { fieldManager, subresource: action.subresource });
+      return void (await mergePatch(client, resourceOf(applier, action.object), action.object, { fieldManager, subresource: action.subresource }));
     case 'delete':
-      return remove(client, resourceOf(applier, action.ref), { ...action.ref, uid: action.uid, ...(action.resourceVersion === undefined ? {} : { resourceVersion: action.resourceVersion }) });
+      return void (await remove(client, resourceOf(applier, action.ref), { ...action.ref, uid: action.uid, ...(action.resourceVersion === undefined ? {} : { resourceVersion: action.resourceVersion }) }));
   }
 }
 
-async function createOwned(applier: Applier, object: KubeObject): Promise<void> {
+async function createOwned(applier: Applier, object: KubeObject): Promise<KubeObject> {
   const resource = resourceOf(applier, object);
   try {
-    await create(applier.client, resource, object, applier.fieldManager);
+    return await create(applier.client, resource, object, applier.fieldManager);
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
     const found = await get(applier.client, resource, object.metadata);
     // Deleted since: the next reconcile creates it.
     if (found === undefined) throw error;
     if (controllerOf(found)?.uid !== controllerOf(object)?.uid) throw foreign(resource, found);
+    return found;
   }
 }
 
