@@ -10,6 +10,14 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   }
 }
 
+/** Resolves when the signal aborts. */
+export function whenAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
 /** Between half of `ms` and all of it, so that many waiters do not wake together. */
 export function jittered(ms: number): number {
   return ms * (0.5 + Math.random() / 2);

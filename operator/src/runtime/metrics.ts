@@ -94,6 +94,14 @@ export const longestRunningSeconds = new Gauge({
   },
 });
 
+export const leaderMaster = new Gauge({
+  name: 'leader_election_master_status', help: 'Whether this replica holds the lease of that name.', labelNames: ['name'], registers,
+});
+
+export const leaderSlowpath = new Counter({
+  name: 'leader_election_slowpath_total', help: 'Renewals that needed a look at the lease first, because somebody else had changed it.', labelNames: ['name'], registers,
+});
+
 export const cacheObjects = new Gauge({
   name: 'polar_cache_objects', help: 'Objects held in the cache of a resource.', labelNames: ['resource'], registers,
 });
