@@ -69,7 +69,8 @@ class StagedSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointInfo:
-    """A complete checkpoint on storage. `completed_at` is for display only (RFC 3339, UTC)."""
+    """A complete checkpoint on storage. `completed_at` is for display only (RFC 3339, UTC), `resumed_before` as in
+    the manifest."""
 
     step: int
     path: Path
@@ -78,6 +79,7 @@ class CheckpointInfo:
     val_loss: float | None
     tokens: int
     completed_at: str
+    resumed_before: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +176,7 @@ def open_verified(path: Path, manifest: Manifest, *, model_only: bool = False) -
         return Stored([path / part for part in manifests.parts(name, manifest.shards)])
 
     return Loaded(
-        info=_info(path, manifest), model=tensors(MODEL),
+        info=describe(path, manifest), model=tensors(MODEL),
         optimizer=Stored() if model_only else tensors(OPTIMIZER), rng=Stored() if model_only else tensors(RNG),
         state=_read_json(path / STATE), config=_read_json(path / CONFIG),
         tokenizer_json=(path / TOKENIZER).read_text(encoding="utf-8"), world_size=manifest.world_size,
@@ -182,28 +184,12 @@ def open_verified(path: Path, manifest: Manifest, *, model_only: bool = False) -
     )  # fmt: skip
 
 
-def load_newest(root: Path) -> Loaded | None:
-    """Loads the newest checkpoint that verifies, or None when there are none.
-
-    Raises CheckpointError when there are checkpoints and none verifies: starting over silently would lose the run.
-    """
-    problems: list[str] = []
-    for path in reversed(step_directories(root)):
-        try:
-            return replace(load(path), problems=tuple(problems))
-        except CheckpointError as error:
-            problems.append(str(error))
-    if problems:
-        raise CheckpointError(f"no checkpoint in {root} verifies ({'; '.join(problems)}); remove them to start over")
-    return None
-
-
 def list_complete(root: Path) -> list[CheckpointInfo]:
     """The checkpoints with a readable manifest, oldest first. Contents are not hashed."""
     found = []
     for path in step_directories(root):
         with contextlib.suppress(CheckpointError):
-            found.append(_info(path, manifests.read_manifest(path)))
+            found.append(describe(path, manifests.read_manifest(path)))
     return found
 
 
@@ -244,8 +230,10 @@ def _write_files(directory: Path, staged: StagedSnapshot, team: Team) -> Manifes
         "configHash": manifests.canonical_hash(meta.config), "parent": meta.parent,
         "valLoss": meta.val_loss, "completedAt": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {name: files[name] for name in manifests.file_names(team.ranks)},
-        **({"shards": team.ranks} if team.ranks > 1 else {}),
+        **({"shards": team.ranks} if team.ranks > 1 else {}), **({"folder": team.folder} if team.folder else {}),
     }  # fmt: skip
+    before = meta.config.get("resumeBeforeStep")
+    document |= {"resumedBefore": before} if before else {}
     data = _json({**document, "selfHash": manifests.canonical_hash(document)})
     write_file(directory / MANIFEST, data)
     fsync_path(directory)
@@ -261,28 +249,33 @@ def _commit(temporary: Path, target: Path, written: Manifest) -> CheckpointInfo:
         except CheckpointError:
             remove_tree(target)
         else:
-            tensors = (name for name in written.files if name.endswith(".safetensors"))
-            differing = [name for name in tensors if present.files.get(name) != written.files[name]]
-            if differing:
+            if differing := manifests.differing(present, written):
                 raise PolarError(f"{target}: exists and differs in {', '.join(differing)}; not overwritten")
             remove_tree(temporary)
-            return _info(target, present)
+            return describe(target, present)
     temporary.rename(target)
     fsync_path(target.parent)
-    return _info(target, written)
+    return describe(target, written)
 
 
 def step_directories(root: Path) -> list[Path]:
     """Checkpoint directories with a manifest, by step; a step directory without one is being removed."""
     entries = root.iterdir() if root.is_dir() else ()
     named = [path for path in entries if STEP_NAME.match(path.name) and (path / MANIFEST).exists()]
-    return sorted(named, key=lambda path: int(path.name.removeprefix("step-")))
+    return sorted(named, key=lambda path: step_of(path.name))
 
 
-def _info(path: Path, manifest: Manifest) -> CheckpointInfo:
+def step_of(name: str) -> int:
+    """The step in a checkpoint's name."""
+    return int(name.removeprefix("step-"))
+
+
+def describe(path: Path, manifest: Manifest) -> CheckpointInfo:
+    """What a manifest says of the checkpoint at `path`."""
     return CheckpointInfo(
         step=manifest.step, path=path, name=path.name, manifest_sha256=manifest.sha256,
         val_loss=manifest.val_loss, tokens=manifest.tokens, completed_at=manifest.completed_at,
+        resumed_before=manifest.resumed_before,
     )
 
 

@@ -5,17 +5,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from polar.checkpoint import list_complete
 from polar.config import RunConfig
 from polar.distributed import Dist
 from polar.errors import Interrupted, NonFiniteLossError
+from polar.evaluate import Stopped, never
 from polar.exports import export_best
 from polar.interval import Interval
 from polar.loader import Batch, Loader
 from polar.progress import Progress
+from polar.remote import remote_of
 from polar.replicas import check_replicas
 from polar.report import Reporter
-from polar.saver import Saver
+from polar.retention import Keep
+from polar.saver import Home, Saver
 from polar.saves import Saves
 from polar.schedule import check_branch, learning_rate
 from polar.state import Recorder, TrainState
@@ -47,7 +49,7 @@ class Loop:
         stop has a validation loss. Raises Interrupted after saving, NonFiniteLossError, ReplicasDifferError, what
         saving raises, and ConfigError when the run that is continued is already longer than this one.
         """
-        config, dist = self.config, self.dist
+        config = self.config
         check_branch(state.branched_at, self.total_steps)
         saves = self.progress.saves = self._saves(state)
         loader = Loader(self._batch, config.optimizer.batch_triplets, state.cursor)
@@ -57,29 +59,17 @@ class Loop:
         try:
             if save_first:
                 saves.save(state, validated=False)
-            while state.step < self.total_steps:
+            stop = state.step < self.total_steps and stopping(self.dist, self.reporter)
+            while state.step < self.total_steps and not stop:
                 result = self._step(state, loader)
                 for line in stragglers.add(result.own_seconds):
                     self.progress.say(line)
-                stop, save = self._agree(state.step, saves)
-                usual = state.step % config.validation.every_steps == 0
-                validate = not stop and (save or usual)
-                self._compare(state, save)
-                seconds = self._validate(state) if validate else 0.0
-                saves.count(state)
-                self.progress.trained(state, result, validate)
-                if save:
-                    saves.save(state, validated=validate, validation_seconds=0.0 if usual else seconds)
-                news = saves.poll()
-                if dist.is_main:
-                    self.progress.checkpoints(news)
-                if stop:
-                    break
+                stop = self._after_step(state, result, saves)
         finally:
             WATCH.mark("end")
             loader.close()
             saves.close()
-        self._after(state)
+        self._after(state, saves)
 
     def _batch(self, cursor: int) -> Batch:
         return self.stepper.prepare(self.task.train.groups(cursor, self.config.optimizer.batch_triplets))
@@ -91,13 +81,32 @@ class Loop:
         try:
             result = self.stepper.step(batch, rate)
         except BadGroups as bad:
-            raise bad.explain(state.step + 1, batch.groups, self.task.source, self.task.rows_per_response) from bad
+            told = bad.explain(state.step + 1, batch.groups, self.task.source, self.task.rows_per_response)
+            raise self._again(told) from bad
         state.advance(result, len(batch.groups))
         return result
 
-    def _compare(self, state: TrainState, before_save: bool) -> None:
+    def _after_step(self, state: TrainState, result: StepResult, saves: Saves) -> bool:
+        """Validate, tell and save as it is time for it; whether all ranks stop."""
+        stop, save = self._agree(state.step, saves)
+        usual = state.step % self.config.validation.every_steps == 0
+        validate, validated, began = not stop and (save or usual), False, time.monotonic()
+        self._compare(state, save or validate)
+        if validate:
+            validated, stop = self._validate(state)
+        seconds = 0.0 if usual else time.monotonic() - began
+        saves.count(state)
+        self.progress.trained(state, result, validated)
+        if save or stop:
+            saves.save(state, validated=validated, validation_seconds=seconds)
+        news = saves.poll()
+        if self.dist.is_main:
+            self.progress.checkpoints(news)
+        return stop
+
+    def _compare(self, state: TrainState, now: bool) -> None:
         every = self.config.watch.hash_every_steps
-        if every and (before_save or state.step % every == 0):
+        if every and (now or state.step % every == 0):
             check_replicas(self.stepper.model, self.dist, state.step)
 
     def _agree(self, step: int, saves: Saves) -> tuple[bool, bool]:
@@ -108,39 +117,53 @@ class Loop:
         stop, due = self.dist.max([int(told), int(saves.due(step, self.dist))])
         return bool(stop), bool(stop or due)
 
-    def _validate(self, state: TrainState) -> float:
-        """Score the held-out pairs; returns the seconds that took."""
+    def _validate(self, state: TrainState) -> tuple[bool, bool]:
+        """Score the held-out pairs. Whether that was done, and whether all ranks were told to stop meanwhile.
+
+        After the last step it is always done: nothing would do it later.
+        """
         WATCH.mark("validation", state.step)
-        began = time.monotonic()
-        state.validation = self.task.validate(self.stepper.net, self.dist)
+        last = state.step == self.total_steps
+        told = never if last else lambda: stopping(self.dist, self.reporter)
+        try:
+            state.validation = self.task.validate(self.stepper.net, self.dist, told)
+        except Stopped:
+            return False, True
         state.validated_step = state.step
         for score in (state.validation.seen, state.validation.unseen):
             if score and not math.isfinite(score.loss):
-                raise NonFiniteLossError(
-                    f"step {state.step}: the validation loss is not finite. Lower optimizer.learningRate"
-                )
+                raise self._again(f"step {state.step}: the validation loss is not finite. Lower optimizer.learningRate")
         if state.baseline is None and self.dist.is_main:
             WATCH.mark("style baseline", state.step)
-            state.baseline = self.task.style_baseline(wait=state.step == self.total_steps)
-        return time.monotonic() - began
+            state.baseline = self.task.style_baseline(wait=last)
+        return True, told()
+
+    def _again(self, message: str) -> NonFiniteLossError:
+        """The error of a loss that is not finite; says when the run went back because of one before."""
+        before = self.config.resume_before_step
+        second = f". It is the second time: the run went back to before step {before} because of the first"
+        return NonFiniteLossError(message + (second if before else ""))
 
     def _saves(self, state: TrainState) -> Saves:
         options = self.config.checkpoint
-        saver = Saver(
-            Path(options.directory),
-            keep=(options.keep_last, options.keep_best),
-            dist=self.dist,
-            before_commit=self.reporter.sync,
+        home = Home(
+            root=Path(options.directory), remote=remote_of(options), before=self.config.resume_before_step
         )
+        also = self.reporter.commands
+        keep = Keep(
+            last=options.keep_last, best=options.keep_best, steps=lambda: {*options.keep_steps, *also().keep_steps}
+        )
+        saver = Saver(home, keep=keep, dist=self.dist, before_commit=self.reporter.sync)
         saver.prepare(self.stepper.model)
         return Saves(saver, self.recorder, Interval(options, state.save_cost))
 
-    def _after(self, state: TrainState) -> None:
+    def _after(self, state: TrainState, saves: Saves) -> None:
         if self.dist.is_main:
-            self.progress.checkpoints(list_complete(Path(self.config.checkpoint.directory)))
+            self.progress.checkpoints(saves.complete())
         if state.step < self.total_steps:
             reason = self.dist.stop.reason or "another worker was told to stop"
-            raise Interrupted(f"stopped at step {state.step} of {self.total_steps} after saving ({reason})")
+            when = "before another began" if saves.stall is None else "after saving"
+            raise Interrupted(f"stopped at step {state.step} of {self.total_steps} {when} ({reason})")
         self._export()
 
     def _export(self) -> None:

@@ -7,6 +7,7 @@ manifest's own SHA-256 names the checkpoint everywhere else (status, run config)
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ STATE, CONFIG, TOKENIZER = "state.json", "config.json", "tokenizer.json"
 FILES = (MODEL, OPTIMIZER, RNG, STATE, CONFIG, TOKENIZER)
 MOST_SHARDS = 99_999
 MAX_MANIFEST_BYTES = 1 << 20
+FOLDER = re.compile(r"[a-z0-9-]{1,64}")
 _TYPES: dict[str, tuple[type, ...]] = {
     "step": (int,), "tokens": (int,), "worldSize": (int,), "configHash": (str,), "completedAt": (str,),
     "parent": (str, type(None)), "valLoss": (float, int, type(None)), "files": (dict,),
@@ -31,7 +33,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A parsed manifest; `sha256` is that of its bytes."""
+    """A parsed manifest; `sha256` is that of its bytes, `folder` where the files lie beside it in a bucket.
+
+    `resumed_before`: the run had gone back to before that step when it saved this (config.resumeBeforeStep).
+    """
 
     sha256: str
     step: int
@@ -44,6 +49,8 @@ class Manifest:
     data_cursor: Any
     shards: int
     files: dict[str, Entry]
+    folder: str | None
+    resumed_before: int | None
 
 
 def parts(name: str, shards: int) -> tuple[str, ...]:
@@ -72,7 +79,7 @@ def read_manifest(directory: Path) -> Manifest:
     return parse_manifest(path, _read_regular(path))
 
 
-def parse_manifest(path: Path, data: bytes) -> Manifest:
+def parse_manifest(path: object, data: bytes) -> Manifest:
     """The manifest in `data`; `path` is for messages. Raises CheckpointError naming the field."""
     try:
         value = json.loads(data)
@@ -85,34 +92,56 @@ def parse_manifest(path: Path, data: bytes) -> Manifest:
         world_size=value["worldSize"], config_hash=value["configHash"], parent=value["parent"],
         val_loss=None if val_loss is None else float(val_loss), completed_at=value["completedAt"],
         data_cursor=value.get("dataCursor"), shards=value.get("shards", 1), files=value["files"],
+        folder=value.get("folder"), resumed_before=value.get("resumedBefore"),
     )
+
+
+def is_of_this_past(step: int, resumed_before: int | None, before: int | None) -> bool:
+    """Whether a checkpoint belongs to a run that went back to before a step: earlier, or saved since then."""
+    return before is None or step < before or resumed_before == before
+
+
+def differing(present: Manifest, written: Manifest) -> list[str]:
+    """Tensor files in which two checkpoints of one step differ."""
+    tensors = (name for name in written.files if name.endswith(".safetensors"))
+    return [name for name in tensors if present.files.get(name) != written.files[name]]
 
 
 def verify_files(directory: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
     """Checks size and SHA-256 of the named files (all) against the manifest. CheckpointError for the first bad one."""
     names = tuple(manifest.files if names is None else names)
     for name in names:
-        path, wanted = directory / name, manifest.files[name]
-        size = _regular_size(path)
-        if size != wanted["size"]:
-            raise CheckpointError(f"{path}: expected {wanted['size']} bytes, got {size}")
+        check_size(directory / name, manifest.files[name], _regular_size(directory / name))
     for name in names:
         path, wanted = directory / name, manifest.files[name]
         try:
             got = sha256_of(path)
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-        if got != wanted["sha256"]:
-            raise CheckpointError(f"{path}: expected SHA-256 {wanted['sha256'][:12]}..., got {got[:12]}...")
+        check_hash(path, wanted, got)
 
 
-def _check_shape(path: Path, value: Any) -> None:
+def check_hash(where: object, wanted: Entry, got: str) -> None:
+    """CheckpointError when a file's SHA-256 is another one."""
+    if got != wanted["sha256"]:
+        raise CheckpointError(f"{where}: expected SHA-256 {wanted['sha256'][:12]}..., got {got[:12]}...")
+
+
+def check_size(where: object, wanted: Entry, got: int) -> None:
+    """CheckpointError when a file has another size."""
+    if got != wanted["size"]:
+        raise CheckpointError(f"{where}: expected {wanted['size']} bytes, got {got}")
+
+
+def _check_shape(path: object, value: Any) -> None:
     if not isinstance(value, dict) or value.get("formatVersion") not in FORMAT_VERSIONS:
         found = value.get("formatVersion") if isinstance(value, dict) else type(value).__name__
         raise CheckpointError(f"{path}: expected formatVersion {' or '.join(map(str, FORMAT_VERSIONS))}, got {found}")
     for key, types in _TYPES.items():
         if key not in value or not isinstance(value[key], types):
             raise CheckpointError(f"{path}: {key}: expected {types[0].__name__}, got {value.get(key)!r}")
+    if not FOLDER.fullmatch(str(value.get("folder", "none"))):
+        raise CheckpointError(f"{path}: folder: expected letters, digits and -, got {value['folder']!r}")
     shards = value.get("shards", 1) if value["formatVersion"] > 1 else 1
     if not isinstance(shards, int) or not 1 <= shards <= MOST_SHARDS:
         raise CheckpointError(f"{path}: shards: expected 1 to {MOST_SHARDS}, got {shards!r}")

@@ -1,12 +1,31 @@
-"""Which checkpoints stay: the newest, the best, and never fewer than one that verifies."""
+"""Which checkpoints stay: the newest, the best, those that others use, and never fewer than one that verifies."""
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from polar import manifest as manifests
 from polar.checkpoint import STEP_NAME, TEMPORARY, CheckpointInfo, list_complete
 from polar.durable import fsync_path, remove_tree, storage_errors
 from polar.errors import CheckpointError
-from polar.manifest import MANIFEST
+from polar.manifest import MANIFEST, is_of_this_past
+
+ASIDE = "aside-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """How many of the newest and of the best stay; `steps`, asked each time, says which others do."""
+
+    last: int
+    best: int
+    steps: Callable[[], Iterable[int]] = tuple
+
+    def doomed(self, checkpoints: list[CheckpointInfo]) -> list[CheckpointInfo]:
+        """Those, of checkpoints in order, that do not stay."""
+        ranked = sorted((one for one in checkpoints if one.val_loss is not None), key=_rank)
+        kept = {one.step for one in (*checkpoints[-max(1, self.last):], *ranked[:self.best])} | set(self.steps())
+        return [one for one in checkpoints if one.step not in kept]
 
 
 def best_of(checkpoints: list[CheckpointInfo]) -> CheckpointInfo | None:
@@ -35,17 +54,14 @@ def clean(root: Path) -> list[str]:
     return removed
 
 
-def collect_garbage(root: Path, keep_last: int, keep_best: int, *, verified_step: int | None = None) -> list[str]:
-    """Removes all checkpoints but the newest `keep_last` and the `keep_best` of lowest validation loss.
+def collect_garbage(root: Path, keep: Keep, *, verified_step: int | None = None) -> list[str]:
+    """Removes all checkpoints but those that stay.
 
     Before anything goes, the newest kept one is verified (unless it is `verified_step`, just written); if it is bad,
-    nothing is removed. A manifest goes first, so that an interrupted removal leaves no half checkpoint that looks
-    whole. Returns the removed names.
+    nothing is removed. Returns the removed names.
     """
     checkpoints = list_complete(root)
-    ranked = sorted((one for one in checkpoints if one.val_loss is not None), key=_rank)
-    kept = {one.step for one in (*checkpoints[-max(1, keep_last):], *ranked[:keep_best])}
-    doomed = [one for one in checkpoints if one.step not in kept]
+    doomed = keep.doomed(checkpoints)
     if not doomed:
         return []
     if checkpoints[-1].step != verified_step:
@@ -53,13 +69,32 @@ def collect_garbage(root: Path, keep_last: int, keep_best: int, *, verified_step
             verify(checkpoints[-1])
         except CheckpointError:
             return []
-    with storage_errors(root, f"removing old checkpoints in {root}"):
-        for one in doomed:
-            (one.path / MANIFEST).unlink(missing_ok=True)
-            fsync_path(one.path)
-            remove_tree(one.path)
-        fsync_path(root)
+    remove(root, [one.name for one in doomed])
     return [one.name for one in doomed]
+
+
+def remove(root: Path, names: Iterable[str]) -> None:
+    """Removes checkpoints. A manifest goes first, so that an interrupted removal leaves none that looks whole."""
+    with storage_errors(root, f"removing old checkpoints in {root}"):
+        for name in names:
+            (root / name / MANIFEST).unlink(missing_ok=True)
+            fsync_path(root / name)
+            remove_tree(root / name)
+        fsync_path(root)
+
+
+def set_aside(root: Path, before: int | None) -> list[str]:
+    """Renames the checkpoints that a run left when it went back to before a step, so that none is taken for its own.
+
+    They stay as `aside-step-...`. Returns their former names.
+    """
+    left = [one for one in list_complete(root) if not is_of_this_past(one.step, one.resumed_before, before)]
+    with storage_errors(root, f"setting checkpoints aside in {root}"):
+        for one in left:
+            one.path.rename(root / f"{ASIDE}{one.name}-{one.manifest_sha256[:8]}")
+        if left:
+            fsync_path(root)
+    return [one.name for one in left]
 
 
 def _rank(one: CheckpointInfo) -> tuple[float, int]:

@@ -2,11 +2,13 @@
 has a saver; of a model that is not sharded, rank 0 saves everything.
 
 At most one save is in flight and saves are in order. An error surfaces at the next call; `close` waits for the last.
+With a bucket, what was written goes there next (`uploader`), and a checkpoint is complete when it is there.
 """
 
 import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
@@ -14,22 +16,38 @@ from torch import nn
 from polar import checkpoint, retention
 from polar.checkpoint import Buffers, CheckpointInfo, Snapshot, StagedSnapshot
 from polar.distributed import Dist
+from polar.remote import Remote
+from polar.retention import Keep
 from polar.shard import is_sharded, part_of
 from polar.team import Team
+from polar.uploader import Uploader
 
 STEP_BYTES = 8  # AdamW's step count of a parameter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """Where a run's checkpoints are. `remote`: the bucket, if there is one; `root` is then on the way there.
+
+    `before`: config.resumeBeforeStep; checkpoints of later steps that were saved before the run went back are set aside
+    when it saves again.
+    """
+
+    root: Path
+    remote: Remote | None = None
+    before: int | None = None
 
 
 class Saver:
     """The one writer below `root` in this process. Cleans up what an interrupted attempt left there (rank 0).
 
-    Making one is collective. `keep`: how many of the newest and of the best checkpoints stay.
+    Making one is collective. `keep`: which checkpoints stay.
     """
 
     def __init__(
-        self, root: Path, *, keep: tuple[int, int], dist: Dist, before_commit: Callable[[], None] = lambda: None
+        self, home: Home, *, keep: Keep, dist: Dist, before_commit: Callable[[], None] = lambda: None
     ) -> None:
-        self._root, self._keep, self._dist = Path(root), keep, dist
+        self._root, self._before, self._keep, self._dist = Path(home.root), home.before, keep, dist
         self._before_commit = before_commit
         self._buffers = Buffers()
         self._saves = 0
@@ -37,6 +55,7 @@ class Saver:
         self._error: BaseException | None = None
         self._news: list[CheckpointInfo] | None = None
         self._ending = threading.Event()
+        self._uploader = Uploader(home.remote, keep, home.before) if home.remote and dist.is_main else None
         if dist.is_main:
             retention.clean(self._root)
         self._token: str = dist.broadcast(secrets.token_hex(4))
@@ -64,7 +83,8 @@ class Saver:
         self._saves += 1
         team = Team(
             rank=self._dist.rank if sharded else 0, ranks=self._dist.world_size if sharded else 1,
-            token=f"{self._token}-{self._saves}", ending=self._ending,
+            token=f"{self._token}-{self._saves}", folder=f"{self._token}-{self._saves}" if self._uploader else None,
+            ending=self._ending,
         )  # fmt: skip
         staged = checkpoint.stage(snapshot, self._buffers, team.is_main)
         self._thread = threading.Thread(target=self._save, args=(staged, team), name="checkpoint-saver")
@@ -89,24 +109,35 @@ class Saver:
         """
         if self._thread is not None and not self._thread.is_alive():
             self.wait()
+        if self._uploader:
+            return self._uploader.poll()
         news, self._news = self._news, None
         return news
 
+    def complete(self) -> list[CheckpointInfo]:
+        """All complete checkpoints, oldest first; asks no bucket."""
+        return self._uploader.complete if self._uploader else checkpoint.list_complete(self._root)
+
     def close(self) -> None:
-        """Waits for the save in flight; raises what it failed with."""
+        """Waits for the save in flight, until it is in the bucket if there is one; raises what it failed with."""
         self._ending.set()
         self.wait()
+        if self._uploader:
+            self._uploader.finish()
 
     def _save(self, staged: StagedSnapshot, team: Team) -> None:
         try:
             if team.is_main:
                 self._before_commit()
+                retention.set_aside(self._root, self._before)
             info = checkpoint.write(self._root, staged, team)
             if info is None:
                 return
+            if self._uploader:
+                self._uploader.offer(info)
+                return
             self._news = checkpoint.list_complete(self._root)
-            last, best = self._keep
-            retention.collect_garbage(self._root, last, best, verified_step=info.step)
+            retention.collect_garbage(self._root, self._keep, verified_step=info.step)
             self._news = checkpoint.list_complete(self._root)
         except BaseException as error:
             self._error = error

@@ -52,6 +52,10 @@ class Saves:
             self.interval.written()
         return news
 
+    def complete(self) -> list[CheckpointInfo]:
+        """All complete checkpoints, oldest first."""
+        return self._saver.complete()
+
     def close(self) -> None:
         """Wait for the save in flight; raises what it failed with."""
         self._saver.close()

@@ -6,12 +6,17 @@ from pathlib import Path
 from torch.optim import AdamW
 
 from polar.checkpoint import Loaded
-from polar.config import RunConfig
+from polar.config import Init, RunConfig
+from polar.config_runtime import ResumeFrom
 from polar.distributed import Dist
 from polar.errors import CheckpointError, ConfigError
+from polar.fetch import SCHEME, Wanted, fetch_folder, fetch_together, given, load_from_bucket, pod_of
+from polar.manifest import MANIFEST
 from polar.model import RewardModel, initial_weights
 from polar.parallel import Net, place
+from polar.patience import patiently
 from polar.plan import ModelDimensions
+from polar.remote import remote_of
 from polar.resume import load_agreed, load_together
 from polar.state import TrainState, fill_model, restore
 from polar.tokenizer import TextEncoder
@@ -50,15 +55,42 @@ def find_start(config: RunConfig, dist: Dist) -> Start:
 
     Collective. CheckpointError when the one that is wanted is not intact, ConfigError when it belongs to other groups.
     """
-    resumed, branched = load_agreed(Path(config.checkpoint.directory), dist), None
+    resumed, branched = _own(config, dist), None
     if resumed is None and config.resume_from:
-        branched = load_together(Path(config.resume_from.path), config.resume_from.manifest_sha256, dist)
+        branched = _other(config, dist, config.resume_from)
         _check_same_groups(config, branched)
     continued, init = resumed or branched, config.model.init
     weights = of_checkpoint(continued) if continued else None
     if weights is None and init:
-        weights = open_weights(Path(init.path), init.manifest_sha256)
+        weights = _given(config, dist, init)
     return Start(resumed=resumed, branched=branched, weights=weights)
+
+
+def _own(config: RunConfig, dist: Dist) -> Loaded | None:
+    """The newest good checkpoint of this run, before config.resumeBeforeStep if it is given."""
+    remote = remote_of(config.checkpoint)
+    if remote is None:
+        return load_agreed(Path(config.checkpoint.directory), dist, config.resume_before_step)
+    return load_from_bucket(remote, dist, pod_of(config, dist), config.resume_before_step)
+
+
+def _other(config: RunConfig, dist: Dist, trunk: ResumeFrom) -> Loaded:
+    if not trunk.path.startswith(SCHEME):
+        return load_together(Path(trunk.path), trunk.manifest_sha256, dist)
+    remote, name = given(config, trunk.path)
+    wanted = Wanted(name=name, manifest_sha256=trunk.manifest_sha256)
+    return fetch_together(remote, wanted, dist, pod_of(config, dist))
+
+
+def _given(config: RunConfig, dist: Dist, init: Init) -> Weights:
+    if not init.path.startswith(SCHEME):
+        return open_weights(Path(init.path), init.manifest_sha256)
+    remote, name = given(config, init.path)
+    pod = pod_of(config, dist)
+    if init.manifest_sha256 or patiently(lambda: remote.bucket.exists(f"{name}/{MANIFEST}")):
+        wanted = Wanted(name=name, manifest_sha256=init.manifest_sha256, model_only=True)
+        return of_checkpoint(fetch_together(remote, wanted, dist, pod))
+    return open_weights(fetch_folder(remote, name, dist, pod))
 
 
 def _check_same_groups(config: RunConfig, trunk: Loaded) -> None:

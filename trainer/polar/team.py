@@ -25,11 +25,15 @@ LAST_PATIENCE_SECONDS = 60.0  # when nothing but this save keeps the process
 
 @dataclass(frozen=True, kw_only=True)
 class Team:
-    """The ranks that write a checkpoint, as one of them sees it. `token`: the same on all, new for each save."""
+    """The ranks that write a checkpoint, as one of them sees it. `token`: the same on all, new for each save.
+
+    `folder`: where its files go beside the manifest in a bucket, so that two attempts never write one object.
+    """
 
     rank: int = 0
     ranks: int = 1
     token: str = field(default_factory=lambda: secrets.token_hex(4))
+    folder: str | None = None
     ending: threading.Event = field(default_factory=threading.Event)
 
     @property

@@ -22,7 +22,9 @@ from torch.distributed.tensor import Shard, distribute_tensor
 
 from polar import checkpoint
 from polar.checkpoint import Snapshot
+from polar.distributed import Dist
 from polar.errors import PolarError
+from polar.resume import load_agreed
 from polar.team import Team
 
 CLONE_NEWNS, MS_REC, MS_PRIVATE, PR_SET_PTRACER = 0x20000, 0x4000, 0x40000, 0x59616D61
@@ -127,7 +129,7 @@ def fill(root: Path) -> int:
         for step in range(1, 10):
             checkpoint.save(root, a_snapshot(step))
     except PolarError as error:
-        loaded = checkpoint.load_newest(root)
+        loaded = load_agreed(root, Dist())
         names = sorted(path.name for path in root.iterdir())
         newest = loaded.info.step if loaded else None
         (root.parent / "error").write_text(f"{error.reason}: {error}\nnewest {newest}\nleft {' '.join(names)}")

@@ -22,7 +22,8 @@ from polar.optim import adamw, load_state, state_tensors
 from polar.packing import FILLER, Packed, micro_batches
 from polar.parallel import Net, place
 from polar.resume import load_agreed
-from polar.saver import Saver
+from polar.retention import Keep
+from polar.saver import Home, Saver
 from polar.state import fill_model, load_weights
 
 ARCH = Architecture(
@@ -80,7 +81,7 @@ def save(dist: Dist, engine: Engine, shares: list[int], root: Path) -> Trained:
     net = place(lambda: RewardModel(ARCH, VOCABULARY), engine, dist)
     fill_model(net.module, weights().items(), "test")
     optimizer = adamw(net.module, OPTIONS)
-    saver = Saver(root, keep=(5, 1), dist=dist)
+    saver = Saver(Home(root=root), keep=Keep(last=5, best=1), dist=dist)
     steps(net, optimizer, (range(2), shares))
     saver.submit(Snapshot(
         step=2, tokens=2, model=dict(net.module.state_dict()), optimizer=state_tensors(optimizer, net.module),

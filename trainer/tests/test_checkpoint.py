@@ -15,12 +15,14 @@ import pytest
 import torch
 
 from polar import checkpoint, retention
-from polar.checkpoint import Snapshot, load, load_newest, save
+from polar.checkpoint import Snapshot, load, save
 from polar.distributed import Dist
 from polar.durable import sha256_of
 from polar.errors import CheckpointError, PolarError
 from polar.manifest import FILES, MANIFEST, Manifest, canonical_hash, read_manifest
-from polar.saver import Saver
+from polar.resume import load_agreed
+from polar.retention import Keep
+from polar.saver import Home, Saver
 
 
 def a_snapshot(step: int = 100, *, seed: int = 0, val_loss: float | None = 0.5) -> Snapshot:
@@ -107,7 +109,7 @@ def test_truncating_a_file_anywhere_is_noticed_and_the_one_before_is_used(tmp_pa
     every = range(len(whole.rstrip())) if "POLAR_EXHAUSTIVE" in os.environ else ()
     for length in {0, 1, len(whole) // 2, len(whole.rstrip()) - 1, *every}:
         path.write_bytes(whole[:length])
-        loaded = load_newest(tmp_path)
+        loaded = load_agreed(tmp_path, Dist())
         assert loaded is not None and loaded.info.step == 100
         assert len(loaded.problems) == 1 and str(path) in loaded.problems[0]
 
@@ -119,7 +121,7 @@ def test_one_flipped_bit_is_noticed_and_the_one_before_is_used(tmp_path: Path, n
     whole = path.read_bytes()
     for position in range(0, len(whole), 1 if "POLAR_EXHAUSTIVE" in os.environ else max(1, len(whole) // 16)):
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
-        loaded = load_newest(tmp_path)
+        loaded = load_agreed(tmp_path, Dist())
         assert loaded is not None and loaded.info.step == 100 and "SHA-256" in loaded.problems[0]
 
 
@@ -146,11 +148,11 @@ def test_a_manifest_with_a_flipped_bit_does_not_pass_for_the_pinned_one(tmp_path
 
 
 def test_nothing_to_resume_from_is_none_and_only_damaged_ones_is_an_error(tmp_path: Path) -> None:
-    assert load_newest(tmp_path) is None and load_newest(tmp_path / "absent") is None
+    assert load_agreed(tmp_path, Dist()) is None and load_agreed(tmp_path / "absent", Dist()) is None
     info = save(tmp_path, a_snapshot())
     (info.path / "state.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"no checkpoint in .* verifies .*state\.json: expected \d+ bytes, got 2"):
-        load_newest(tmp_path)
+        load_agreed(tmp_path, Dist())
 
 
 @pytest.mark.parametrize(("value", "message"), [
@@ -212,7 +214,7 @@ def test_no_source_file_of_the_trainer_reads_pickles() -> None:
 def test_garbage_collection_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
     for step, loss in ((100, 0.5), (200, 0.1), (300, 0.4), (400, 0.3), (500, None)):
         save(tmp_path, a_snapshot(step, val_loss=loss))
-    assert retention.collect_garbage(tmp_path, keep_last=2, keep_best=1) == ["step-00000100", "step-00000300"]
+    assert retention.collect_garbage(tmp_path, Keep(last=2, best=1)) == ["step-00000100", "step-00000300"]
     assert steps(tmp_path) == [200, 400, 500]
 
 
@@ -220,8 +222,8 @@ def test_garbage_collection_removes_nothing_while_the_newest_checkpoint_is_damag
     for step in (100, 200, 300):
         save(tmp_path, a_snapshot(step))
     (tmp_path / "step-00000300" / "model.safetensors").write_bytes(b"damaged")
-    assert retention.collect_garbage(tmp_path, keep_last=1, keep_best=0) == []
-    loaded = load_newest(tmp_path)
+    assert retention.collect_garbage(tmp_path, Keep(last=1, best=0)) == []
+    loaded = load_agreed(tmp_path, Dist())
     assert loaded is not None and loaded.info.step == 200
 
 
@@ -233,13 +235,14 @@ def test_leftovers_of_an_interrupted_save_or_removal_are_cleaned_up_at_start(tmp
     (tmp_path / ".tmp-LATEST-17").write_bytes(b"")
     (tmp_path / "step-00000100" / MANIFEST).unlink()
     (tmp_path / "notes.txt").write_text("kept")
-    Saver(tmp_path, keep=(3, 1), dist=Dist()).close()
+    Saver(Home(root=tmp_path), keep=Keep(last=3, best=1), dist=Dist()).close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["LATEST", "notes.txt", "step-00000200"]
 
 
 def test_training_on_while_a_save_is_in_flight_does_not_change_what_is_saved(tmp_path: Path) -> None:
     gate = threading.Event()
-    saver = Saver(tmp_path, keep=(3, 1), dist=Dist(), before_commit=lambda: gate.wait(10) and None)
+    home, keep = Home(root=tmp_path), Keep(last=3, best=1)
+    saver = Saver(home, keep=keep, dist=Dist(), before_commit=lambda: gate.wait(10) and None)
     snapshot = a_snapshot()
     before = snapshot.model["w"].clone()
     saver.submit(snapshot)
@@ -260,7 +263,7 @@ def test_saves_are_in_order_and_one_at_a_time(tmp_path: Path) -> None:
         time.sleep(0.02)
         running.pop()
 
-    saver = Saver(tmp_path, keep=(10, 1), dist=Dist(), before_commit=one_at_a_time)
+    saver = Saver(Home(root=tmp_path), keep=Keep(last=10, best=1), dist=Dist(), before_commit=one_at_a_time)
     for step in range(5):
         saver.submit(a_snapshot(step))
     saver.close()
@@ -268,7 +271,7 @@ def test_saves_are_in_order_and_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_failed_save_surfaces_at_the_next_call_and_the_next_save_works(tmp_path: Path) -> None:
-    saver = Saver(tmp_path, keep=(3, 1), dist=Dist())
+    saver = Saver(Home(root=tmp_path), keep=Keep(last=3, best=1), dist=Dist())
     saver.submit(a_snapshot(100))
     saver.submit(a_snapshot(100, seed=1))
     with pytest.raises(PolarError, match="exists and differs"):
@@ -280,7 +283,7 @@ def test_a_failed_save_surfaces_at_the_next_call_and_the_next_save_works(tmp_pat
 
 def test_host_memory_is_made_before_the_first_save_and_kept_between_saves(tmp_path: Path) -> None:
     model = torch.nn.Linear(64, 64)
-    saver = Saver(tmp_path, keep=(3, 1), dist=Dist())
+    saver = Saver(Home(root=tmp_path), keep=Keep(last=3, best=1), dist=Dist())
     saver.prepare(model)
     saver.wait()
     memory = saver._buffers.model._memory.data_ptr()

@@ -18,8 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from polar import checkpoint, retention
+from polar import retention
+from polar.distributed import Dist
 from polar.errors import StorageFullError
+from polar.resume import load_agreed
 
 HERE = Path(__file__).parent
 CALLS = ("mkdir", "openat", "write", "fsync", "rename", "renameat", "unlink", "unlinkat", "rmdir")
@@ -118,7 +120,7 @@ def chosen(lines: list[str]) -> Iterator[tuple[str, int]]:
 
 
 def newest(root: Path) -> int:
-    loaded = checkpoint.load_newest(root)
+    loaded = load_agreed(root, Dist())
     assert loaded is not None and loaded.problems == ()
     return loaded.info.step
 

@@ -13,7 +13,7 @@ from polar import store as stores
 from polar.data import Reading, Rows, read_rows_of
 from polar.distributed import Dist
 from polar.errors import DataError, Interrupted, StorageFullError
-from polar.retention import clean, collect_garbage
+from polar.retention import Keep, clean, collect_garbage
 from polar.row_check import TRAJECTORIES
 from polar.store import DataStore
 
@@ -113,7 +113,7 @@ def test_the_collection_of_old_checkpoints_leaves_the_store_alone(tmp_path: Path
     root = tmp_path / "run"
     read(root, rows)
     before = written(root)
-    assert (clean(root), collect_garbage(root, 1, 0)) == ([], [])
+    assert (clean(root), collect_garbage(root, Keep(last=1, best=0))) == ([], [])
     assert written(root) == before
 
 

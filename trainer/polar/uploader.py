@@ -1,0 +1,154 @@
+"""Brings checkpoints from the local folder to the bucket, in a thread of its own that training never waits for.
+
+One is on its way; of those that wait the newest replaces the others. While the store is away the thread tries again:
+training goes on, and the newest checkpoint stays in the local folder. A checkpoint is told of when its manifest is in
+the bucket.
+"""
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+from polar import retention
+from polar.checkpoint import CheckpointInfo, list_complete
+from polar.errors import PolarError
+from polar.manifest import MANIFEST, is_of_this_past, parse_manifest
+from polar.metrics_log import NAME as METRICS
+from polar.patience import patiently
+from polar.remote import Remote
+from polar.retention import Keep
+from polar.s3_errors import StoreDeniedError, StoreDownError
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
+TOLD_SECONDS = 60.0
+LAST_PATIENCE_SECONDS = 900.0  # without a byte, when nothing but this save keeps the process
+TRANSIENT = (StoreDownError, StoreDeniedError)  # credentials may be mended, and training goes on either way
+
+
+class Uploader:
+    """The one writer below a bucket's prefix in this process. `before` is config.resumeBeforeStep.
+
+    `complete` has the checkpoints in the bucket, oldest first, as they were last seen.
+    """
+
+    def __init__(self, remote: Remote, keep: Keep, before: int | None = None) -> None:
+        self._remote, self._keep, self._before = remote, keep, before
+        self._changed = threading.Condition()
+        self._waiting: CheckpointInfo | None = None
+        self._going: CheckpointInfo | None = None
+        self._ending = False
+        self._error: BaseException | None = None
+        self._trouble: PolarError | None = None
+        self._moved = time.monotonic()
+        self._news: list[CheckpointInfo] | None = None
+        patiently(remote.clean)
+        self.complete: list[CheckpointInfo] = patiently(remote.complete)
+        self._thread = threading.Thread(target=self._run, name="checkpoint-uploader", daemon=True)
+        self._thread.start()
+
+    def offer(self, info: CheckpointInfo) -> None:
+        """Have a complete local checkpoint brought to the bucket, in the place of one that still waits."""
+        with self._changed:
+            self._waiting = info
+            self._changed.notify_all()
+
+    def poll(self) -> list[CheckpointInfo] | None:
+        """All checkpoints in the bucket when one was added since the last call, else None. Raises what went wrong."""
+        with self._changed:
+            error, self._error = self._error, None
+            news, self._news = self._news, None
+        if error is not None:
+            raise error
+        return news
+
+    def finish(self) -> None:
+        """Waits until all is in the bucket. Raises what went wrong, StoreDownError when the store stays away."""
+        with self._changed:
+            self._ending, self._moved = True, time.monotonic()
+            self._changed.notify_all()
+            while self._waiting or self._going:
+                self._changed.wait(1.0)
+                if time.monotonic() - self._moved > LAST_PATIENCE_SECONDS:
+                    raise self._trouble or StoreDownError(f"{self._remote.bucket.uri()}: nothing moves")
+            error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while self._waiting is None:
+                    self._changed.wait()
+                self._going, self._waiting = self._waiting, None
+            try:
+                self._bring(self._going)
+                self._prune()
+            except BaseException as error:
+                self._error = error
+            with self._changed:
+                self._going = None
+                self._changed.notify_all()
+
+    def _bring(self, info: CheckpointInfo) -> None:
+        """Uploads one until it is there or a newer one waits."""
+        pause, told = FIRST_PAUSE, 0.0
+        while True:
+            try:
+                self._upload(info)
+            except TRANSIENT as error:
+                self._trouble = error
+                if time.monotonic() - told > TOLD_SECONDS:
+                    say(f"{error}. Training goes on; {info.name} is kept in {info.path.parent} and tried again")
+                    told = time.monotonic()
+            else:
+                if told:
+                    say(f"{self._remote.bucket.uri(info.name)} is there now")
+                return
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting is not None, pause)
+                if self._waiting is not None:
+                    return
+            pause = min(LONGEST_PAUSE, 1.6 * pause)
+
+    def _upload(self, info: CheckpointInfo) -> None:
+        remote = self._remote
+        data = (info.path / MANIFEST).read_bytes()
+        manifest = parse_manifest(info.path / MANIFEST, data)
+        remote.upload(info.name, manifest, manifest.files, self._count)
+        if (metrics := Path(remote.root) / METRICS).exists():
+            remote.bucket.upload(metrics, METRICS)
+        self._set_aside()
+        stored = remote.commit(info.name, data, say)
+        self._moved = time.monotonic()
+        remote.bucket.put("LATEST", f"{info.name}\n".encode())
+        self._tell(remote.complete())
+        for one in self._keep.doomed(self.complete):
+            if one.step != stored.step:
+                remote.remove(one.name)
+                self._moved = time.monotonic()
+        self._tell(remote.complete())
+
+    def _tell(self, complete: list[CheckpointInfo]) -> None:
+        self._news = self.complete = complete
+
+    def _set_aside(self) -> None:
+        for one in self._remote.complete() if self._before else ():
+            if not is_of_this_past(one.step, one.resumed_before, self._before):
+                self._remote.set_aside(one.name)
+
+    def _prune(self) -> None:
+        """Removes local checkpoints but the newest and the one that waits, which may be written at this moment."""
+        local = list_complete(self._remote.root)
+        waiting = self._waiting
+        kept = {one.name for one in (waiting, *local[-1:]) if one}
+        retention.remove(self._remote.root, [one.name for one in local if one.name not in kept])
+
+    def _count(self, _bytes: int) -> None:
+        self._moved = time.monotonic()
+
+
+def say(line: str) -> None:
+    """A line in the log of this process."""
+    print(f"checkpoints: {line}", file=sys.stderr, flush=True)
+
