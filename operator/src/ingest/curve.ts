@@ -22,69 +22,88 @@ export function mergeCurve(kept: Series, added: Series): CurvePoint[] {
   for (const series of [kept, added]) {
     for (const point of series) {
       if (point.trainLoss !== undefined) training.set(point.step, point);
-      if (hasValidation(point)) validation.set(point.step, { ...validation.get(point.step), ...point });
+      if (hasValidation(point)) validation.set(point.step, withResult(validation.get(point.step) ?? { step: point.step }, point));
     }
   }
   const byStep = new Map<number, CurvePoint>();
-  for (const point of thinned([...training.values()], TRAINING, [lowest('trainLoss'), highest('trainLoss')])) {
-    byStep.set(point.step, only(point, ['step', 'tokens', 'trainLoss']));
-  }
-  const validated = [...validation.values()];
-  for (const point of [...thinned(validated, VALIDATION, [lowest('valLoss')]), ...best(validated, highest('valLoss'))]) {
-    byStep.set(point.step, { ...byStep.get(point.step), ...only(point, ['step', 'tokens', 'valLoss', 'valAccuracy']) });
-  }
+  for (const point of thinned(training.values(), TRAINING, lossOf)) byStep.set(point.step, withoutResult(point));
+  for (const point of thinned(validation.values(), VALIDATION, resultOf)) byStep.set(point.step, withResult(byStep.get(point.step) ?? { step: point.step }, point));
   return [...byStep.values()].sort((a, b) => a.step - b.step);
-}
-
-function only(point: CurvePoint, fields: readonly (keyof CurvePoint)[]): CurvePoint {
-  return Object.fromEntries(fields.flatMap((field) => (point[field] === undefined ? [] : [[field, point[field]]]))) as CurvePoint;
 }
 
 export function hasValidation(point: CurvePoint): boolean {
   return point.valLoss !== undefined || point.valAccuracy !== undefined;
 }
 
-/** Whether a is to be kept rather than b; never both ways. */
-type Better = (a: CurvePoint, b: CurvePoint) => boolean;
-
-function lowest(field: 'trainLoss' | 'valLoss'): Better {
-  return (a, b) => {
-    const difference = Number(a[field] ?? Infinity) - Number(b[field] ?? Infinity);
-    return difference < 0 || (!(difference > 0) && a.step < b.step);
-  };
+function withoutResult(point: CurvePoint): CurvePoint {
+  if (!hasValidation(point)) return point;
+  const { step, tokens, trainLoss } = point;
+  return { step, ...(tokens !== undefined && { tokens }), ...(trainLoss !== undefined && { trainLoss }) };
 }
 
-function highest(field: 'trainLoss' | 'valLoss'): Better {
-  return (a, b) => {
-    const difference = Number(a[field] ?? -Infinity) - Number(b[field] ?? -Infinity);
-    return difference > 0 || (!(difference < 0) && a.step > b.step);
-  };
+function withResult(point: CurvePoint, { tokens, valLoss, valAccuracy }: CurvePoint): CurvePoint {
+  return { ...point, ...(tokens !== undefined && { tokens }), ...(valLoss !== undefined && { valLoss }), ...(valAccuracy !== undefined && { valAccuracy }) };
 }
 
-const earlier: Better = (a, b) => a.step < b.step;
-const later: Better = (a, b) => a.step > b.step;
+const lossOf = ({ trainLoss }: CurvePoint): number => Number(trainLoss);
+// A validation that only tells an accuracy is kept where there is none with a loss.
+const resultOf = ({ valLoss }: CurvePoint): number => Number(valLoss ?? Infinity);
 
-function best(points: Series, isBetter: Better): CurvePoint[] {
-  const found = points.reduce<CurvePoint | undefined>((kept, point) => (kept === undefined || isBetter(point, kept) ? point : kept), undefined);
-  return found === undefined ? [] : [found];
+interface Extremes {
+  low: CurvePoint;
+  lowest: number;
+  high: CurvePoint;
+  highest: number;
 }
 
-/** The first and the last point and the best of each bucket by each of the orders; in no order, some of them twice. */
-function thinned(points: Series, buckets: number, orders: readonly Better[]): CurvePoint[] {
-  const ends = [...best(points, earlier), ...best(points, later)];
-  const [first, last] = ends;
+/** The first and the last point, the highest of all, and of each bucket the lowest and, of a training loss, the highest. In no order, some of them twice. */
+function thinned(values: Iterable<CurvePoint>, buckets: number, valueOf: (point: CurvePoint) => number): CurvePoint[] {
+  const points = [...values];
+  const [first, last] = endsOf(points);
   if (first === undefined || last === undefined) return [];
   const bucketOf = bucketsOf(first.step, last.step, buckets);
-  const bests = orders.map((isBetter) => {
-    const byBucket = new Map<number, CurvePoint>();
-    for (const point of points) {
-      const bucket = bucketOf(point.step);
-      const before = byBucket.get(bucket);
-      if (before === undefined || isBetter(point, before)) byBucket.set(bucket, point);
-    }
-    return byBucket;
-  });
-  return [...ends, ...bests.flatMap((byBucket) => [...byBucket.values()])];
+  const byBucket = new Map<number, Extremes>();
+  for (const point of points) {
+    const bucket = bucketOf(point.step);
+    const extremes = byBucket.get(bucket);
+    const value = valueOf(point);
+    if (extremes === undefined) byBucket.set(bucket, { low: point, lowest: value, high: point, highest: value });
+    else stretch(extremes, point, value);
+  }
+  const all = [...byBucket.values()];
+  const highs = valueOf === lossOf ? all : highestOf(all);
+  return [first, last, ...all.map(({ low }) => low), ...highs.map(({ high }) => high)];
+}
+
+/** Of equal values the first stands for the lowest and the last for the highest, in whatever order they come. */
+function stretch(extremes: Extremes, point: CurvePoint, value: number): void {
+  if (value < extremes.lowest || (value === extremes.lowest && point.step < extremes.low.step)) {
+    extremes.low = point;
+    extremes.lowest = value;
+  }
+  const hasValue = value !== Infinity;
+  const isHigher = extremes.highest === Infinity ? hasValue : hasValue && value > extremes.highest;
+  if (isHigher || (value === extremes.highest && point.step > extremes.high.step)) {
+    extremes.high = point;
+    extremes.highest = value;
+  }
+}
+
+function highestOf(all: readonly Extremes[]): Extremes[] {
+  const [first, ...others] = all;
+  if (first === undefined) return [];
+  const found = { ...first };
+  for (const { high, highest } of others) stretch(found, high, highest);
+  return [found];
+}
+
+function endsOf(points: Series): [CurvePoint?, CurvePoint?] {
+  let [first, last] = [points[0], points[0]];
+  for (const point of points) {
+    if (first === undefined || point.step < first.step) first = point;
+    if (last === undefined || point.step > last.step) last = point;
+  }
+  return first === undefined || last === undefined ? [] : [first, last];
 }
 
 /**
