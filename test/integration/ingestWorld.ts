@@ -100,7 +100,7 @@ export async function aReplica(client: KubeClient): Promise<Replica> {
   await waitForCaches([pretrains, finetunes, pods], 20_000, stop.signal);
   const registry = new Registry();
   const ingest = await startIngest({
-    client, pods, log: silent, registry, config: { host: '127.0.0.1', port: 0, namespace: 'polar-system', minWriteIntervalMs: 50 },
+    client, pods, log: silent, registry, config: { host: '127.0.0.1', port: 0, namespace: 'polar-system', limits: { minWriteIntervalMs: 50 } },
     runs: [pretrains, finetunes],
   });
   return {

@@ -40,9 +40,9 @@ export async function membershipOf(client: KubeClient, runs: Runs, pod: Pod): Pr
 /** A suspended run's Job is deleted at once, and its workers then save: the run whose status names that Job and attempt vouches for them. */
 function recordedOf({ metadata }: Pod, jobName: string, runs: Runs): Membership | undefined {
   const label = (name: string): string => metadata.labels?.[name] ?? '';
-  const ref = { kind: label(LABEL_KIND), namespace: metadata.namespace ?? '', name: '', uid: label(LABEL_RUN_UID) };
+  const ref = { kind: label(LABEL_KIND), namespace: metadata.namespace ?? '', uid: label(LABEL_RUN_UID) };
   const run = runs.cached(ref);
-  if (run?.metadata.namespace !== ref.namespace || run.status?.job !== jobName) return undefined;
+  if (run?.status?.job !== jobName) return undefined;
   const { attempt } = run.status;
   return attempt !== undefined && label(LABEL_ATTEMPT) === String(attempt) ? { run: { ...ref, name: run.metadata.name }, attempt } : undefined;
 }

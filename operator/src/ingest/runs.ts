@@ -27,7 +27,8 @@ export interface RunRef {
 
 export interface Runs {
   readonly resourceOf: (kind: string) => Resource | undefined;
-  readonly cached: (ref: RunRef) => Run | undefined;
+  /** The run of that UID if it is where the reference says: an owner reference may name any UID. Without a name, any name will do. */
+  readonly cached: (ref: Omit<RunRef, 'name'> & { readonly name?: string | undefined }) => Run | undefined;
   /** Asks the API server; undefined when the run is gone or another one has its name. Throws ApiError. */
   readonly live: (ref: RunRef) => Promise<Run | undefined>;
 }
@@ -36,7 +37,10 @@ export function runsFrom(client: KubeClient, caches: readonly RunCache[]): Runs 
   const cacheOf = (kind: string): RunCache | undefined => caches.find((cache) => cache.resource.kind === kind);
   return {
     resourceOf: (kind) => cacheOf(kind)?.resource,
-    cached: ({ kind, uid }) => cacheOf(kind)?.store.byUid(uid),
+    cached: ({ kind, namespace, name, uid }) => {
+      const run = cacheOf(kind)?.store.byUid(uid);
+      return run?.metadata.namespace === namespace && (name === undefined || run.metadata.name === name) ? run : undefined;
+    },
     live: async ({ kind, namespace, name, uid }) => {
       const resource = cacheOf(kind)?.resource;
       const run = resource === undefined ? undefined : await get<Run>(client, resource, { namespace, name });

@@ -4,33 +4,32 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { status as grpcStatus } from '@grpc/grpc-js';
 import { ReportResponseSchema } from '../gen/telemetry_pb.js';
 import type { ReportRequest, ReportResponse } from '../gen/telemetry_pb.js';
-import { sleep } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
-import { requireCurrent } from './identity.ts';
-import type { Caller, Identify } from './identity.ts';
+import type { Caller } from './identity.ts';
 import { mergeReport, positionOf } from './merge.ts';
 import type { IngestMetrics } from './metrics.ts';
-import type { Pace } from './pace.ts';
 import { Refusal, permissionDenied, unavailable } from './refusal.ts';
 import { isSameWish, wishOf } from './runs.ts';
 import type { Runs, Wish } from './runs.ts';
+import { bytesOf } from './service.ts';
+import type { Wheel } from './wheel.ts';
 import type { RunWriter } from './writer.ts';
 
 export type ReportCall = ServerDuplexStream<ReportRequest, ReportResponse>;
 
 export interface StreamOptions {
   readonly runs: Runs;
-  readonly identify: Identify;
   readonly writerOf: (caller: Caller) => RunWriter;
   readonly metrics: IngestMetrics;
   readonly log: Log;
-  /** How fast this identity may report; faster streams are read more slowly. */
-  readonly pace: Pace;
+  readonly wheel: Wheel;
+  /** Counts a message of so many bytes and returns how long to read nothing more of this identity. */
+  readonly pauseMs: (bytes: number) => number;
+  /** Whether the memory for reports that are not kept yet is used up. */
+  readonly isFull: (writer: RunWriter) => boolean;
+  readonly messagesInFlight: number;
   readonly onClose: (stream: TrainerStream) => void;
 }
-
-const MAX_IN_FLIGHT = 32;
-const RECHECK_MS = 60_000;
 
 export function authorizationOf(call: ReportCall): string | undefined {
   const values = call.metadata.get('authorization');
@@ -49,11 +48,13 @@ export class TrainerStream {
   readonly #call: ReportCall;
   readonly #options: StreamOptions;
   readonly #inFlight = new Set<Promise<void>>();
-  #checkedAt = Date.now();
-  #isChecking = false;
   #isClosed = false;
+  #acceptedSeq = 0n;
   #ackedSeq = 0n;
   #wish: Wish = { saveAndStop: false, keepSteps: [] };
+  // A response is due, and the caller has not read the last one yet.
+  #isDue = false;
+  #isCongested = false;
 
   constructor(call: ReportCall, caller: Caller, options: StreamOptions) {
     this.#call = call;
@@ -61,12 +62,20 @@ export class TrainerStream {
     this.#options = options;
   }
 
+  get authorization(): string | undefined {
+    return authorizationOf(this.#call);
+  }
+
   /** Says what the status already holds, so that a trainer that comes back need not send it again, and begins to read. */
   start(): void {
-    const held = positionOf(this.#options.runs.cached(this.caller.run)?.status ?? {});
+    const held = this.#writer.position() ?? positionOf(this.#options.runs.cached(this.caller.run)?.status ?? {});
     if (held.attempt === this.caller.attempt) this.#ackedSeq = BigInt(held.seq);
     this.#respond();
-    this.#call.on('data', (message: ReportRequest) => void this.#take(message));
+    this.#call.on('drain', () => {
+      this.#isCongested = false;
+      if (this.#isDue) this.#respond();
+    });
+    this.#call.on('data', (message: ReportRequest) => this.#take(message));
     this.#call.on('end', () => void this.#finish());
     this.#call.on('cancelled', () => this.#close());
     this.#call.on('close', () => this.#close());
@@ -82,39 +91,47 @@ export class TrainerStream {
     this.#close();
   }
 
-  /** To be called about every second: sends a changed command, ends the stream of a run that is gone or went on to another attempt, and checks the caller again every minute. */
-  async look(): Promise<void> {
-    if (this.#isClosed || this.#isChecking) return;
-    this.#isChecking = true;
-    try {
-      await requireCurrent(this.#options.runs, this.caller);
-      if (Date.now() - this.#checkedAt > RECHECK_MS) {
-        await this.#options.identify(authorizationOf(this.#call));
-        this.#checkedAt = Date.now();
-      }
-      if (!isSameWish(this.#command(), this.#wish)) this.#respond();
-    } catch (error) {
-      // An API server that cannot be asked is no reason to send a trainer away.
-      if (error instanceof Refusal && error.code !== grpcStatus.UNAVAILABLE) this.end(error);
-    } finally {
-      this.#isChecking = false;
-    }
+  /** Sends the command if it has changed. */
+  tellWish(): void {
+    if (this.#isClosed || isSameWish(this.#wishNow(), this.#wish)) return;
+    if (this.#wishNow().saveAndStop) this.#writer.hurry();
+    this.#respond();
   }
 
-  async #take(message: ReportRequest): Promise<void> {
+  get #writer(): RunWriter {
+    return this.#options.writerOf(this.caller);
+  }
+
+  #take(message: ReportRequest): void {
     const receivedAt = performance.now();
-    this.#call.pause();
     try {
       this.#check(message);
-      const written = this.#write(message, receivedAt).catch((error: unknown) => this.end(error)).finally(() => this.#inFlight.delete(written));
-      this.#inFlight.add(written);
-      await sleep(this.#options.pace.delayMs());
-      if (this.#inFlight.size >= MAX_IN_FLIGHT) await Promise.race(this.#inFlight);
     } catch (error) {
       this.#options.metrics.messages.inc({ result: 'refused' });
-      this.end(error);
+      return this.end(error);
     }
-    if (!this.#isClosed) this.#call.resume();
+    const written: Promise<void> = this.#write(message, receivedAt).catch((error: unknown) => this.end(error)).finally(() => this.#inFlight.delete(written));
+    this.#inFlight.add(written);
+    this.#pauseAfter(message, written);
+  }
+
+  /** What comes too fast, or is not kept fast enough, is not read: HTTP/2 then holds up the sender. */
+  #pauseAfter(message: ReportRequest, written: Promise<void>): void {
+    const { isFull, messagesInFlight, pauseMs, wheel } = this.#options;
+    const ms = pauseMs(bytesOf(message));
+    const resume = (): void => {
+      if (!this.#isClosed) this.#call.resume();
+    };
+    if (this.#inFlight.size >= messagesInFlight) {
+      this.#call.pause();
+      void Promise.race(this.#inFlight).then(() => (ms > 0 ? wheel.after(ms, resume) : resume()));
+    } else if (isFull(this.#writer)) {
+      this.#call.pause();
+      void written.then(resume);
+    } else if (ms > 0) {
+      this.#call.pause();
+      wheel.after(ms, resume);
+    }
   }
 
   /** What a message says of itself must be what the token proved. */
@@ -126,38 +143,61 @@ export class TrainerStream {
   }
 
   async #write(message: ReportRequest, receivedAt: number): Promise<void> {
-    const { metrics, writerOf } = this.#options;
+    const { metrics } = this.#options;
     let isNews = false;
     let refusedFields = 0;
-    await writerOf(this.caller).submit((status, context) => {
-      const merged = mergeReport(status, message, context);
-      isNews = merged.accepted;
-      ({ refusedFields } = merged);
-      return merged.status;
+    await this.#writer.submit({
+      fold: (status, context) => {
+        const merged = mergeReport(status, message, context);
+        isNews ||= merged.accepted;
+        refusedFields = Math.max(refusedFields, merged.refusedFields);
+        return merged.status;
+      },
+      bytes: bytesOf(message),
+      isUrgent: message.final || this.#wish.saveAndStop,
+      onAccepted: () => {
+        metrics.acceptSeconds.observe((performance.now() - receivedAt) / 1000);
+        if (message.seq > this.#acceptedSeq) this.#acceptedSeq = message.seq;
+        this.#respondSoon();
+      },
     });
     metrics.messages.inc({ result: isNews ? 'accepted' : 'duplicate' });
+    metrics.points.inc(isNews ? message.points.length : 0);
     metrics.refusedFields.inc(refusedFields);
-    metrics.acceptSeconds.observe((performance.now() - receivedAt) / 1000);
+    metrics.ackSeconds.observe((performance.now() - receivedAt) / 1000);
     if (message.seq > this.#ackedSeq) this.#ackedSeq = message.seq;
-    this.#respond();
+    this.#respondSoon();
   }
 
-  #command(): Wish {
+  #wishNow(): Wish {
     const run = this.#options.runs.cached(this.caller.run);
     return run === undefined ? this.#wish : wishOf(run);
   }
 
+  /** One response for all that happens in this turn of the event loop. */
+  #respondSoon(): void {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    setImmediate(() => this.#respond());
+  }
+
+  /** Of a caller that does not read, one response waits: the newest. */
   #respond(): void {
     if (this.#isClosed) return;
-    this.#wish = this.#command();
+    this.#isDue = this.#isCongested;
+    if (this.#isCongested) return;
+    this.#wish = this.#wishNow();
     const command = { saveAndStop: this.#wish.saveAndStop, keepSteps: this.#wish.keepSteps.map(BigInt) };
-    this.#call.write(create(ReportResponseSchema, { attempt: this.caller.attempt, ackedSeq: this.#ackedSeq, command }));
+    const response = create(ReportResponseSchema, { attempt: this.caller.attempt, ackedSeq: this.#ackedSeq, acceptedSeq: this.#acceptedSeq, command });
+    this.#isCongested = !this.#call.write(response);
   }
 
   /** The trainer has nothing more to say: it still gets its acknowledgements. */
   async #finish(): Promise<void> {
+    this.#writer.hurry();
     await Promise.allSettled(this.#inFlight);
     if (this.#isClosed) return;
+    this.#respond();
     this.#call.end();
     this.#close();
   }

@@ -63,7 +63,7 @@ async function merge(options: TerminationsOptions, pod: Pod, termination: Termin
   try {
     const { run, attempt } = await membershipOf(options.client, options.runs, pod);
     if (attempt !== termination.attempt) return false;
-    await options.writerOf(run).submit((status, context) => mergeTermination(status, termination, context));
+    await options.writerOf(run).submit({ fold: (status, context) => mergeTermination(status, termination, context) });
     return true;
   } catch (error) {
     // A pod that is nobody's, or whose run is gone, has nobody to tell.
