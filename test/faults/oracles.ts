@@ -1,0 +1,119 @@
+// Judges a finished plan: the end (O1), the counts (O2), every state (O3), rest (O4), the log (O5) and what was asked of the API server (O6).
+import type { KubeObject } from '../../operator/src/runtime/object.ts';
+import { isStateWrite } from './call.ts';
+import type { Call } from './call.ts';
+import { brokenInvariants, orphans } from './invariants.ts';
+import { differences, flatten, normalText, outcomes } from './normal.ts';
+import type { Flat, Names } from './normal.ts';
+import { WATCHED } from './observer.ts';
+import { keepsCounts, mayFailRequests } from './plan.ts';
+import type { Plan } from './plan.ts';
+import type { Session } from './session.ts';
+
+export interface Alarm {
+  readonly oracle: string;
+  readonly says: string;
+}
+
+/** What an undisturbed run of a workload ends in and does, learnt from several. */
+export interface Reference {
+  readonly end: Flat;
+  readonly masked: ReadonlySet<string>;
+  readonly counts: ReadonlyMap<string, number>;
+  readonly writes: number;
+  readonly seconds: number;
+}
+
+const MOST_PER_SECOND = 60;
+const MAX_SAID = 6;
+
+export function namesOf(session: Session): Names {
+  const uids = new Set(session.observer.history(session.namespace).map(({ object }) => object.metadata.uid ?? '-'));
+  return { namespace: session.namespace, uids: [...uids] };
+}
+
+export function allObjects({ observer, namespace }: Session): readonly KubeObject[] {
+  return WATCHED.flatMap(({ kind }) => observer.objects(namespace, kind));
+}
+
+export function endOf(session: Session): Flat {
+  return flatten(allObjects(session), namesOf(session));
+}
+
+/** How often each object was created and deleted, by kind and name. */
+export function countsOf(session: Session): ReadonlyMap<string, number> {
+  const names = namesOf(session);
+  const counts = new Map<string, number>();
+  for (const { kind, object, type } of session.observer.history(session.namespace)) {
+    if (type === 'MODIFIED') continue;
+    const key = `${type} ${normalText(`${kind} ${object.metadata.name}`, names)}`;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** O1: what of the end differs; nothing when it is as it should be. */
+export function endDiffers(session: Session, plan: Plan, reference: Reference | undefined): readonly string[] {
+  if (reference === undefined || plan.compare === 'free') return [];
+  const end = endOf(session);
+  return plan.compare === 'outcome' ? differences(outcomes(reference.end), outcomes(end), reference.masked) : differences(reference.end, end, reference.masked);
+}
+
+/** Everything but the end and rest, which are waited for. */
+export function judge(session: Session, plan: Plan, reference: Reference | undefined): readonly Alarm[] {
+  const { observer, namespace, proxy } = session;
+  return [
+    ...alarms('O2 counts', reference !== undefined && keepsCounts(plan) ? countsDiffer(reference.counts, countsOf(session)) : []),
+    ...alarms('O2 storm', storms(proxy.calls)),
+    ...alarms('O3 invariant', brokenInvariants(observer.history(namespace))),
+    ...alarms('O3 invariant', plan.compare === 'free' ? [] : orphans(allObjects(session))),
+    ...alarms('O3 precondition', deletesWithoutUid(proxy.calls)),
+    ...alarms('O5 log', logProblems(session, plan)),
+    ...alarms('O6 permission', forbidden(proxy.calls, plan)),
+  ];
+}
+
+function alarms(oracle: string, says: readonly string[]): readonly Alarm[] {
+  const shown = says.length > MAX_SAID ? [...says.slice(0, MAX_SAID), `and ${says.length - MAX_SAID} more`] : says;
+  return shown.map((one) => ({ oracle, says: one }));
+}
+
+function countsDiffer(wanted: ReadonlyMap<string, number>, got: ReadonlyMap<string, number>): readonly string[] {
+  const keys = [...new Set([...wanted.keys(), ...got.keys()])];
+  return keys.filter((key) => wanted.get(key) !== got.get(key)).map((key) => `${key}: expected ${wanted.get(key) ?? 0} times, got ${got.get(key) ?? 0}`);
+}
+
+/** More requests in any second than an operator that starts needs. */
+function storms(calls: readonly Call[]): readonly string[] {
+  const perSecond = new Map<number, number>();
+  for (const { at } of calls) perSecond.set(Math.floor(at / 1000), (perSecond.get(Math.floor(at / 1000)) ?? 0) + 1);
+  const most = Math.max(0, ...perSecond.values());
+  return most > MOST_PER_SECOND ? [`${most} requests in one second, expected at most ${MOST_PER_SECOND}`] : [];
+}
+
+/** A DELETE names the UID of what it means; else a namesake that came meanwhile goes. */
+function deletesWithoutUid(calls: readonly Call[]): readonly string[] {
+  return calls.filter((call) => call.method === 'DELETE' && !/"preconditions":\{[^}]*"uid":"[^"]+"/.test(call.body)).map(({ key }) => `${key} has no UID as precondition`);
+}
+
+function logProblems(session: Session, plan: Plan): readonly string[] {
+  const { lines, other } = session.operator.log();
+  const errors = mayFailRequests(plan) ? [] : lines.filter(({ level }) => level === 'error');
+  return [
+    ...session.operator.deaths.map(({ code, signal }) => `the operator ended by itself with ${signal ?? `exit code ${code}`}: ${other.slice(-3).join(' | ')}`),
+    ...other.map((line) => `not a log line: ${line.slice(0, 300)}`),
+    ...errors.map(({ msg, err }) => `error in the log: ${msg}: ${err?.message ?? ''}`),
+    ...lines.filter(({ err }) => ['TypeError', 'RangeError', 'ReferenceError'].includes(err?.type ?? '')).map(({ msg, err }) => `${msg}: ${err?.stack ?? ''}`),
+  ];
+}
+
+/** Only a plan that takes permissions away, or an API server that has just begun and has not read its rules yet, may refuse one. */
+function forbidden(calls: readonly Call[], plan: Plan): readonly string[] {
+  const isMeant = plan.faults.some((fault) => fault.do === 'apiserver' || (fault.do === 'answer' && fault.code === 403) || (fault.do === 'act' && /permission|namespace/.test(fault.name)));
+  return isMeant ? [] : calls.filter(({ status }) => status === 403).map(({ key }) => `${key} was forbidden`);
+}
+
+/** When the operator last wrote state, in milliseconds since the epoch. */
+export function lastStateWrite(calls: readonly Call[]): number {
+  return calls.findLast(isStateWrite)?.at ?? 0;
+}

@@ -1,0 +1,131 @@
+// The campaign. Usage: node test/faults/run.ts [--plans all] [--seed N] [--row ROW] [--workload NAME] [--plan ID|FILE] [--list]
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { stringify } from 'yaml';
+import { localRoot } from '../../local/src/paths.ts';
+import { choose } from './choose.ts';
+import { startFaultCluster } from './cluster.ts';
+import { execute } from './execute.ts';
+import type { Outcome, Stage } from './execute.ts';
+import { Observer } from './observer.ts';
+import { readPlan } from './plan.ts';
+import type { Plan } from './plan.ts';
+import { learn } from './reference.ts';
+import type { Learnt } from './reference.ts';
+import { table } from './report.ts';
+import { candidatesOf } from './rows.ts';
+import type { Candidate } from './rows.ts';
+import { WORKLOADS } from './workloads.ts';
+
+const KEPT = join(import.meta.dirname, 'plans');
+const MADE = join(localRoot, 'faults/plans');
+
+const { values } = parseArgs({ options: {
+  'plans': { type: 'string', default: process.env['PLANS'] ?? 'some' }, 'seed': { type: 'string', default: process.env['SEED'] ?? '1' }, 'row': { type: 'string' }, 'workload': { type: 'string' },
+  'plan': { type: 'string', multiple: true }, 'list': { type: 'boolean', default: false }, 'source': { type: 'string' }, 'at-once': { type: 'string', default: '4' }, 'bugs': { type: 'string', default: 'all' },
+} });
+
+interface Campaign {
+  readonly candidates: readonly Candidate[];
+  readonly chosen: readonly Plan[];
+  readonly learnt: ReadonlyMap<string, Learnt>;
+}
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** At most so many at once; in order of start. */
+async function pooled<T, R>(items: readonly T[], atOnce: number, work: (item: T) => Promise<R>): Promise<readonly R[]> {
+  const results: R[] = [];
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < items.length) {
+      const index = next++;
+      results[index] = await work(items[index] as T);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, worker));
+  return results;
+}
+
+function keptPlans(): readonly Plan[] {
+  return readdirSync(KEPT).filter((name) => name.endsWith('.yaml')).sort().map((name) => readPlan(join(KEPT, name)));
+}
+
+function givenPlan(name: string): Plan | undefined {
+  return [name, join(KEPT, `${name}.yaml`), join(MADE, `${name}.yaml`)].filter((file) => file.endsWith('.yaml') && existsSync(file)).map(readPlan)[0];
+}
+
+async function prepare(stage: Stage): Promise<Campaign> {
+  const given = (values.plan ?? []).map((name) => ({ name, plan: givenPlan(name) }));
+  const kept = values.plan === undefined && values.row === undefined && values.workload === undefined ? keptPlans() : [];
+  const isWanted = (name: string): boolean => values.workload?.split(',').includes(name) ?? (given.length === 0 || given.some((one) => one.plan?.workload === name || (one.plan === undefined && one.name.includes(`-${name}-`))));
+  const names = WORKLOADS.map(({ name }) => name).filter(isWanted);
+  const found = await pooled(names, Number(values['at-once']), async (name) => [name, await learn(stage, name)] as const);
+  const learnt = new Map(found);
+  const candidates = found.flatMap(([workload, one]) => candidatesOf({ workload, learnt: one })).filter(({ plan }) => values.row === undefined || values.row.split(',').includes(plan.row));
+  const named = given.map(({ name, plan }) => plan ?? candidates.find((one) => one.plan.id === name)?.plan ?? fail(`no plan "${name}"`));
+  const chosen = given.length > 0 ? named : [...choose(candidates, Number(values.seed), values.plans === 'all'), ...kept.map((plan) => ({ ...plan, row: 'kept' }))];
+  return { candidates, chosen, learnt };
+}
+
+function fail(why: string): never {
+  throw new Error(why);
+}
+
+function write(plan: Plan): string {
+  mkdirSync(MADE, { recursive: true });
+  const file = join(MADE, `${plan.id}.yaml`);
+  writeFileSync(file, stringify(plan, { lineWidth: 0 }));
+  return file;
+}
+
+function tell(outcome: Outcome): void {
+  const { plan, alarms, fired, seconds } = outcome;
+  const mark = alarms.length > 0 ? 'ALARM' : fired === 0 && plan.faults.length > 0 ? 'unmet' : 'ok';
+  say(`${mark.padEnd(5)} ${plan.id} (${seconds.toFixed(1)} s)`);
+  for (const { oracle, says } of alarms) say(`      ${oracle}: ${says}`);
+  if (alarms.length > 0) say(`      again: node test/faults/run.ts --plan ${plan.id} --seed ${values.seed}; plan ${write(plan)}`);
+}
+
+// What only says that time ran out may be the machine's fault: it is tried once more, alone.
+const MAY_BE_SLOW = new Set(['O1 end', 'O4 rest', 'O4 progress', 'harness']);
+
+async function runAll(stage: Stage, { chosen, learnt }: Campaign): Promise<readonly Outcome[]> {
+  const run = async (plan: Plan): Promise<Outcome> => {
+    const outcome = await execute(stage, plan, learnt.get(plan.workload)?.reference);
+    tell(outcome);
+    return outcome;
+  };
+  const first = await pooled(chosen.filter(({ alone }) => alone !== true), Number(values['at-once']), run);
+  const alone: Outcome[] = [];
+  for (const plan of chosen.filter((one) => one.alone === true)) alone.push(await run(plan));
+  const again: Outcome[] = [];
+  for (const outcome of [...first, ...alone]) {
+    const isSlow = outcome.alarms.length > 0 && outcome.alarms.every(({ oracle }) => MAY_BE_SLOW.has(oracle));
+    again.push(isSlow ? await run(outcome.plan) : outcome);
+  }
+  return again;
+}
+
+async function main(): Promise<number> {
+  const began = performance.now();
+  const cluster = await startFaultCluster(values.source);
+  const stage = { cluster, observer: new Observer(cluster.admin), source: values.source };
+  const campaign = await prepare(stage);
+  const undisturbed = [...campaign.learnt].flatMap(([name, { alarms }]) => alarms.map(({ oracle, says }) => `${name} undisturbed: ${oracle}: ${says}`));
+  undisturbed.forEach(say);
+  say(`learnt ${campaign.learnt.size} workloads in ${((performance.now() - began) / 1000).toFixed(0)} s; ${campaign.candidates.length} plans, ${campaign.chosen.length} chosen by seed ${values.seed}`);
+  const outcomes = values.list ? [] : await runAll(stage, campaign);
+  if (values.list) campaign.chosen.forEach(({ id }) => say(id));
+  await stage.observer.close();
+  await cluster.stop();
+  say(table(campaign.candidates, outcomes));
+  const failed = outcomes.filter(({ alarms }) => alarms.length > 0).length + (undisturbed.length > 0 ? 1 : 0);
+  say(`${((performance.now() - began) / 1000).toFixed(0)} s, seed ${values.seed}`);
+  say(`${outcomes.length + campaign.learnt.size - failed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+
+process.exit(await main());

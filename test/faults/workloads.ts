@@ -1,0 +1,171 @@
+// Short lives of runs, each a few seconds. Faults are put into them; without faults each always ends in the same state.
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { End, Script } from './kubelet.ts';
+import type { World } from './world.ts';
+
+export interface Workload {
+  readonly name: string;
+  readonly script: Script;
+  /** Waits for what a person would wait for, and resolves when nothing more is asked for. */
+  readonly run: (world: World) => Promise<void>;
+}
+
+const forever = new Promise<End>(() => undefined);
+const after = (ms: number, end: End): Promise<End> => sleep(ms, end);
+const said = (message: string, extra: object = {}): string => JSON.stringify({ ...extra, message });
+const done: End = { code: 0, message: said('trained 500 steps', { reason: 'Completed' }) };
+const TRAINING_MS = 250;
+
+/** The first attempt ends as told, every later one completes. */
+const firstEnds = (first: (index: number) => Promise<End>): Script => ({ attempt, index }) => (attempt === 1 ? first(index) : after(TRAINING_MS, done));
+
+async function created(world: World, spec: object = {}): Promise<void> {
+  await world.claims();
+  await world.pretrain('demo', spec);
+  await world.mark('created');
+}
+
+async function running(world: World, spec: object = {}): Promise<void> {
+  await created(world, spec);
+  await world.untilRunning(1);
+  await world.mark('running');
+}
+
+async function complete(world: World): Promise<void> {
+  await world.untilTrue('demo', 'Complete');
+  await world.mark('complete');
+}
+
+export const WORKLOADS: readonly Workload[] = [
+  {
+    name: 'complete',
+    script: () => after(TRAINING_MS, done),
+    run: async (world: World): Promise<void> => {
+      await created(world);
+      await complete(world);
+    },
+  },
+  {
+    name: 'crash',
+    script: firstEnds((index) => (index === 1 ? after(TRAINING_MS, { code: 1, message: said('boom') }) : forever)),
+    run: async (world: World): Promise<void> => {
+      await created(world);
+      await complete(world);
+    },
+  },
+  {
+    name: 'fatal',
+    script: firstEnds((index) => (index === 0 ? after(TRAINING_MS, { code: 11, message: said('pool/a.jsonl:17: expected a string') }) : forever)),
+    run: async (world: World): Promise<void> => {
+      await created(world);
+      await world.untilTrue('demo', 'Failed');
+      await world.mark('failed');
+    },
+  },
+  {
+    name: 'suspend',
+    script: firstEnds(() => forever),
+    run: async (world: World): Promise<void> => {
+      await running(world);
+      await world.patch('demo', { suspend: true });
+      await world.untilTrue('demo', 'Suspended');
+      await world.until('no worker is left', () => (world.pods().length === 0 ? true : undefined));
+      await world.mark('suspended');
+      await world.patch('demo', { suspend: false });
+      await complete(world);
+    },
+  },
+  {
+    name: 'edit',
+    script: ({ attempt }) => (attempt === 1 ? after(1500, done) : after(TRAINING_MS, done)),
+    run: async (world: World): Promise<void> => {
+      await running(world);
+      await world.patch('demo', { recovery: { maxRestarts: 7 } });
+      await world.mark('edited');
+      await world.patch('demo', { recovery: { maxRestarts: 3 } });
+      await complete(world);
+    },
+  },
+  {
+    name: 'delete',
+    script: () => forever,
+    run: async (world: World): Promise<void> => {
+      await running(world);
+      await world.removeRun('demo');
+      await world.mark('deleted');
+      await world.until('nothing is left', () => (world.run('demo') === undefined && world.children().length === 0 ? true : undefined));
+    },
+  },
+  {
+    name: 'recreate',
+    script: () => after(900, done),
+    run: async (world: World): Promise<void> => {
+      await running(world);
+      await world.removeRun('demo');
+      await world.until('the run is gone', () => (world.run('demo') === undefined ? true : undefined));
+      await world.mark('deleted');
+      await world.pretrain('demo');
+      await world.mark('recreated');
+      await complete(world);
+    },
+  },
+  {
+    name: 'disrupt',
+    script: firstEnds((index) => (index === 0 ? after(TRAINING_MS, { code: 143, isDisrupted: true }) : forever)),
+    run: async (world: World): Promise<void> => {
+      await created(world);
+      await complete(world);
+    },
+  },
+  {
+    name: 'finetune',
+    script: () => after(TRAINING_MS, done),
+    run: async (world: World): Promise<void> => {
+      await created(world);
+      await world.finetune('tuned', 'demo');
+      await complete(world);
+      await world.reportCheckpoint('demo', 500);
+      await world.mark('checkpointed');
+      await world.untilTrue('tuned', 'Complete', 'PolarFinetune');
+    },
+  },
+  {
+    name: 'steady',
+    script: ({ attempt }) => after(attempt === 1 ? 2500 : TRAINING_MS, done),
+    run: async (world: World): Promise<void> => {
+      await running(world);
+      await complete(world);
+    },
+  },
+  {
+    name: 'vanish',
+    script: () => forever,
+    run: async (world: World): Promise<void> => {
+      await created(world);
+      const isGone = (): boolean => world.run('demo') === undefined;
+      await world.until('two workers run, or the run is gone', () => (isGone() || world.pods().filter((pod) => pod.status?.phase === 'Running').length === 2 ? true : undefined));
+      await world.removeRun('demo');
+      await world.mark('deleted');
+      await world.until('nothing is left', () => (isGone() && world.children().length === 0 ? true : undefined));
+    },
+  },
+  {
+    name: 'blocked',
+    script: () => after(TRAINING_MS, done),
+    run: async (world: World): Promise<void> => {
+      await world.claim('runs');
+      await world.pretrain('demo');
+      await world.mark('created');
+      await world.untilRun('demo', 'demo is refused', (run) => run.status?.conditions?.some(({ type, status }) => type === 'Accepted' && status === 'False') === true);
+      await world.claim('data');
+      await world.mark('mended');
+      await complete(world);
+    },
+  },
+];
+
+export function workload(name: string): Workload {
+  const found = WORKLOADS.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no workload "${name}": expected ${WORKLOADS.map((one) => one.name).join(', ')}`);
+  return found;
+}
