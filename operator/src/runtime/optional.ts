@@ -17,6 +17,7 @@ export class OptionalReflector<T extends KubeObject> extends Reflector<T> {
   readonly #lookMs: number;
   #served: boolean | undefined;
   #servedSince = 0;
+  #lookedAt = 0;
 
   constructor(options: OptionalOptions<T>) {
     super(options);
@@ -26,18 +27,23 @@ export class OptionalReflector<T extends KubeObject> extends Reflector<T> {
 
   /** The resource is served, and the store holds a full list of it. */
   get isServed(): boolean {
-    return this.#served === true && super.hasSynced && this.lastSyncAt >= this.#servedSince;
+    return this.#served === true && super.hasSynced && super.lastSyncAt >= this.#servedSince;
   }
 
   override get hasSynced(): boolean {
     return this.#served === false || this.isServed;
   }
 
+  /** Of a resource that is not served: when the API server last said so. */
+  override get lastSyncAt(): number {
+    return this.#served === false ? this.#lookedAt : super.lastSyncAt;
+  }
+
   /** Never throws. */
   override async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const served = await isResourceServed(this.#client, this.resource, signal);
-      if (served !== undefined) this.#served = served;
+      if (served !== undefined) [this.#served, this.#lookedAt] = [served, Date.now()];
       if (this.#served === true) await this.#runWhileServed(signal);
       else await sleep(jittered(this.#served === undefined ? Math.min(1000, this.#lookMs) : this.#lookMs), signal);
     }
@@ -50,7 +56,7 @@ export class OptionalReflector<T extends KubeObject> extends Reflector<T> {
     const watching = super.run(AbortSignal.any([signal, gone.signal]));
     while (!signal.aborted && this.#served === true) {
       await sleep(jittered(this.#lookMs), signal);
-      if (!signal.aborted && (await isResourceServed(this.#client, this.resource, signal)) === false) this.#served = false;
+      if (!signal.aborted && (await isResourceServed(this.#client, this.resource, signal)) === false) [this.#served, this.#lookedAt] = [false, Date.now()];
     }
     gone.abort();
     await watching;
