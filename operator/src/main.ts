@@ -1,7 +1,9 @@
-// Wiring only: configuration -> client -> caches -> ingest -> controllers -> endpoints.
+// Wiring only: configuration -> client -> caches, ingest and endpoints on every replica -> controllers on the one that leads.
 import { configFrom, usage } from './config.ts';
 import type { Config } from './config.ts';
-import { serveHealth, serveMetrics } from './health.ts';
+import { cacheProblems, deadlockProblems, serveHealth, serveMetrics, votingProblems } from './health.ts';
+import type { Checks } from './health.ts';
+import { ensureCertificate } from './ingest/certificate.ts';
 import { startIngest } from './ingest/server.ts';
 import type { Ingest } from './ingest/server.ts';
 import { createLog } from './log.ts';
@@ -11,12 +13,20 @@ import { runControllers } from './run/controllers.ts';
 import type { Settings } from './run/observed.ts';
 import { clientFor } from './runtime/client.ts';
 import type { KubeClient } from './runtime/client.ts';
+import { jittered, sleep, whenAborted } from './runtime/clock.ts';
 import { loadKubeConfig } from './runtime/credentials.ts';
+import { Election } from './runtime/election.ts';
+import type { Lead } from './runtime/election.ts';
 import { eventRecorder } from './runtime/events.ts';
+import { Fence, fencedClient, now } from './runtime/fence.ts';
 import type { Log } from './runtime/log.ts';
 import { collectProcessMetrics, registry } from './runtime/metrics.ts';
 
+const LEASE_NAME = 'polar-operator';
 const STOP_GRACE_MS = 25_000;
+// Until a Service no longer sends new streams here.
+const DRAIN_MS = 1000;
+const RETRY_MS = 2000;
 
 async function main(): Promise<void> {
   const config = configFrom(process.argv.slice(2), process.env);
@@ -27,21 +37,89 @@ async function main(): Promise<void> {
   const log = createLog(config['log-level']);
   collectProcessMetrics();
   const stop = stopSignal(log);
-  const client = await clientFor(loadKubeConfig());
-  const caches = runCaches({ client, log });
-  const endpoints = [await serveHealth(config['bind-address'], config['health-port'], allCaches(caches)), await serveMetrics(config['bind-address'], config['metrics-port'], registry)];
-  const watching = allCaches(caches).map((cache) => cache.run(stop));
-  const ingest = await ingestOf(config, client, caches, log);
-  const settings = settingsOf(config, ingest);
-  await runControllers({ client, caches, log, settings: () => settings, now: Date.now, workers: config.workers, events: eventRecorder(client, 'polar-operator', log) }, stop);
-  await Promise.all([...watching, ingest?.close(), ...endpoints.map((endpoint) => endpoint.close())]);
-  await client.close();
+  // Renewals have connections of their own: they wait for nothing else.
+  const [client, leaseClient] = [await clientFor(loadKubeConfig()), await clientFor(loadKubeConfig())];
+  await runReplica({ config, log, client, stop, caches: runCaches({ client, log }), election: electionOf(config, leaseClient, log), ingest: undefined });
+  await Promise.all([client.close(), leaseClient.close()]);
 }
 
-async function ingestOf(config: Config, client: KubeClient, caches: Caches, log: Log): Promise<Ingest | undefined> {
+interface Replica {
+  readonly config: Config;
+  readonly log: Log;
+  readonly client: KubeClient;
+  readonly stop: AbortSignal;
+  readonly caches: Caches;
+  readonly election: Election | undefined;
+  /** Undefined until it serves. */
+  ingest: Ingest | 'off' | undefined;
+}
+
+/** Endpoints, caches and ingest as long as the process lives; controllers while it leads. */
+async function runReplica(replica: Replica): Promise<void> {
+  const { config, caches, election, stop } = replica;
+  const host = config['bind-address'];
+  const endpoints = [await serveHealth(host, config['health-port'], checksOf(replica)), await serveMetrics(host, config['metrics-port'], registry)];
+  const standby = new AbortController();
+  const watching = allCaches(caches).map((cache) => cache.run(standby.signal));
+  const ingest = await ingestOf(replica);
+  replica.ingest = ingest ?? 'off';
+  const work = lead(replica, settingsOf(config, ingest));
+  const leading = election === undefined ? work({ fence: new Fence(Infinity, now()), signal: stop }) : election.run(work, stop);
+  await Promise.all([leading, drain(ingest, stop)]);
+  standby.abort();
+  await Promise.all([...watching, ...endpoints.map((endpoint) => endpoint.close())]);
+}
+
+function electionOf(config: Config, client: KubeClient, log: Log): Election | undefined {
+  if (!config['leader-elect']) return undefined;
+  return new Election({ client, namespace: config.namespace, name: LEASE_NAME, identity: config.identity, timing: config.election, log });
+}
+
+/** What the leader does: everything goes through its fence. */
+function lead({ config, client, caches, log }: Replica, settings: Settings): Lead {
+  return ({ fence, signal }) => {
+    const fenced = fencedClient(client, fence);
+    const events = eventRecorder(fenced, 'polar-operator', log);
+    return runControllers({ client: fenced, caches, log, settings: () => settings, now: Date.now, workers: config.workers, events }, signal);
+  };
+}
+
+function checksOf(replica: Replica): Checks {
+  const { config, caches, election, stop } = replica;
+  return {
+    live: () => (election === undefined ? [] : deadlockProblems(election)),
+    ready: () => [
+      ...(stop.aborted ? ['stopping'] : []),
+      ...cacheProblems(allCaches(caches), Date.now()),
+      ...(replica.ingest === undefined ? ['ingest: not serving yet'] : []),
+      ...(election === undefined ? [] : votingProblems(election, config.election.leaseDurationMs)),
+    ],
+  };
+}
+
+/** Waits until the API server gives the certificate, instead of ending again and again while it does not answer. */
+async function ingestOf({ config, client, caches, log, stop }: Replica): Promise<Ingest | undefined> {
   if (config.ingestAddress === undefined) return undefined;
+  while (!stop.aborted) {
+    try {
+      await ensureCertificate(client, config.namespace, new Date());
+      break;
+    } catch (error) {
+      log.warn({ err: error }, 'no serving certificate yet, trying again');
+      await sleep(jittered(RETRY_MS), stop);
+    }
+  }
+  if (stop.aborted) return undefined;
   const place = { host: config['bind-address'], port: config['ingest-port'], namespace: config.namespace };
   return startIngest({ client, runs: Object.values(caches.runs), pods: caches.pods, config: place, log, registry });
+}
+
+/** Once asked to stop: first no new streams come, then those that are here go to another replica. */
+async function drain(ingest: Ingest | undefined, stop: AbortSignal): Promise<void> {
+  await whenAborted(stop);
+  if (ingest === undefined) return;
+  await sleep(DRAIN_MS);
+  await ingest.close();
 }
 
 function settingsOf(config: Config, ingest: Ingest | undefined): Settings {

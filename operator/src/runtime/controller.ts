@@ -4,7 +4,9 @@ import { isConflict } from './apiError.ts';
 import { sleep } from './clock.ts';
 import type { Log } from './log.ts';
 import { activeWorkers, maxConcurrentReconciles, reconcileErrors, reconcilePanics, reconcileSeconds, reconcileTotal, terminalReconcileErrors } from './metrics.ts';
+import { splitKey } from './object.ts';
 import type { WorkQueue } from './queue.ts';
+import { attributesOf, inSpan } from './tracing.ts';
 
 export interface Result {
   /** Look at the key again after this long; nothing is scheduled when absent. */
@@ -36,6 +38,8 @@ export interface ControllerOptions {
   /** All must hold a full list before the first reconcile: absence is a fact only then. */
   readonly caches: readonly Cache[];
   readonly log: Log;
+  /** What log lines and the span of a reconcile say of its object besides namespace and name. */
+  readonly fieldsOf?: (key: string) => Record<string, unknown>;
   readonly syncTimeoutMs?: number;
 }
 
@@ -76,12 +80,19 @@ async function work(options: ControllerOptions, signal: AbortSignal): Promise<vo
 
 async function reconcileOne(options: ControllerOptions, key: string, signal: AbortSignal): Promise<void> {
   const { name, queue } = options;
-  const log = options.log.child({ controller: name, run: key, reconcileId: randomUUID() });
+  const about = { ...splitKey(key), ...options.fieldsOf?.(key) };
+  const reconcileId = randomUUID();
+  const log = options.log.child({ controller: name, ...about, reconcileId });
   const stopTimer = reconcileSeconds.startTimer({ controller: name });
-  const outcome = await outcomeOf(options, key, { log, signal });
+  const outcome = await inSpan(`reconcile ${name}`, { controller: name, reconcileId, ...attributesOf(about) }, async (span) => {
+    const ended = await outcomeOf(options, key, { log, signal });
+    if ('error' in ended) span.fail(ended.error);
+    return ended;
+  });
   stopTimer();
   if ('error' in outcome) {
-    afterError(options, key, outcome.error, log);
+    if (signal.aborted) log.info({ err: outcome.error }, 'reconcile given up, this replica stops or no longer leads');
+    else afterError(options, key, outcome.error, log);
     return;
   }
   queue.forget(key);

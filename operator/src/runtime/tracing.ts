@@ -4,20 +4,24 @@ export type Attributes = Readonly<Record<string, string | number | boolean>>;
 
 export interface Span {
   set(attributes: Attributes): void;
-  /** Ends the span; an error marks it failed. */
-  end(error?: Error): void;
+  fail(error: Error): void;
+}
+
+/** A span that whoever began it must end. */
+export interface OpenSpan extends Span {
+  end(): void;
 }
 
 export interface Tracer {
   /** Runs `work` inside a span, so that spans begun there are its children. */
   inSpan<T>(name: string, attributes: Attributes, work: (span: Span) => Promise<T>): Promise<T>;
   /** A span below the current one; undefined when there is none, since a request alone is not worth a trace. */
-  startChild(name: string, attributes: Attributes): Span | undefined;
+  startChild(name: string, attributes: Attributes): OpenSpan | undefined;
 }
 
 let tracer: Tracer | undefined;
 
-const IGNORED: Span = { set: () => undefined, end: () => undefined };
+const IGNORED: Span = { set: () => undefined, fail: () => undefined };
 
 /** Uses this tracer from now on; undefined turns tracing off. */
 export function installTracer(installed: Tracer | undefined): void {
@@ -35,10 +39,16 @@ export function startRequestSpan(request: { readonly method: string; readonly pa
   const span = tracer.startChild(method, { 'http.request.method': method, 'url.path': path, 'server.address': host });
   return (outcome) => {
     if (typeof outcome === 'number') span?.set({ 'http.response.status_code': outcome });
-    span?.end(typeof outcome === 'number' && outcome < 400 ? undefined : asError(outcome));
+    if (typeof outcome !== 'number' || outcome >= 400) span?.fail(asError(outcome));
+    span?.end();
   };
 }
 
 function asError(outcome: number | Error): Error {
   return typeof outcome === 'number' ? new Error(`HTTP ${outcome}`) : outcome;
+}
+
+/** Those fields that an attribute can hold. */
+export function attributesOf(fields: Readonly<Record<string, unknown>>): Attributes {
+  return Object.fromEntries(Object.entries(fields).filter((field): field is [string, string | number | boolean] => ['string', 'number', 'boolean'].includes(typeof field[1])));
 }
