@@ -14,9 +14,10 @@ MAX_IN_FLIGHT = 8
 
 
 class Mailbox:
-    """Thread-safe. Messages are numbered from 1; at most MAX_IN_FLIGHT are unacknowledged, the rest waits as news."""
+    """Thread-safe. Messages are numbered from `first_seq`; at most MAX_IN_FLIGHT are unacknowledged, the rest waits as
+    news."""
 
-    def __init__(self, run_uid: str, attempt: int, resumed_from_step: int) -> None:
+    def __init__(self, run_uid: str, attempt: int, resumed_from_step: int, *, first_seq: int = 1) -> None:
         self._base = pb.ReportRequest(run_uid=run_uid, attempt=attempt, resumed_from_step=resumed_from_step)
         self._changed = threading.Condition()
         self._points: list[pb.Point] = []
@@ -24,7 +25,7 @@ class Mailbox:
         self._has_news = False
         self._urgent = False
         self._unacked: deque[pb.ReportRequest] = deque()
-        self._seq = 0
+        self._seq = first_seq - 1
 
     def add_points(self, points: list[pb.Point]) -> None:
         """Adds curve points."""

@@ -110,8 +110,7 @@ def differing(present: Manifest, written: Manifest) -> list[str]:
 def verify_files(directory: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
     """Checks size and SHA-256 of the named files (all) against the manifest. CheckpointError for the first bad one."""
     names = tuple(manifest.files if names is None else names)
-    for name in names:
-        check_size(directory / name, manifest.files[name], _regular_size(directory / name))
+    verify_sizes(directory, manifest, names)
     for name in names:
         path, wanted = directory / name, manifest.files[name]
         try:
@@ -119,6 +118,12 @@ def verify_files(directory: Path, manifest: Manifest, names: Iterable[str] | Non
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
         check_hash(path, wanted, got)
+
+
+def verify_sizes(directory: Path, manifest: Manifest, names: Iterable[str] | None = None) -> None:
+    """Checks that the named files (all) are there and as long as they should be. CheckpointError."""
+    for name in manifest.files if names is None else names:
+        check_size(directory / name, manifest.files[name], _regular_size(directory / name))
 
 
 def check_hash(where: object, wanted: Entry, got: str) -> None:

@@ -154,8 +154,8 @@ class Remote:
         """Removes what interrupted saves and removals left and returns the keys. Not while another saves here."""
         self.bucket.abort_uploads()
         objects = self.bucket.list("step-")
-        named = {folder for key in objects if _is_manifest(key) for folder in self._named_by(key)}
-        left = [key for key in objects if not _is_manifest(key) and not any(map(key.startswith, named))]
+        named = {folder for key in objects if is_manifest(key) for folder in self._named_by(key)}
+        left = [key for key in objects if not is_manifest(key) and not any(map(key.startswith, named))]
         doomed = [key for key in left if STEP_NAME.match(key.partition("/")[0])]
         for key in doomed:
             self.bucket.delete(key)
@@ -215,7 +215,7 @@ def folder_of(name: str, manifest: Manifest) -> str:
     return f"{name}/{manifest.folder}/" if manifest.folder else f"{name}/"
 
 
-def _is_manifest(key: str) -> bool:
+def is_manifest(key: str) -> bool:
     """Whether it is a checkpoint's manifest, of one set aside too."""
     step, _, file = key.partition("/")
     return bool(STEP_NAME.match(step)) and (file == MANIFEST or bool(ASIDE.fullmatch(file)))

@@ -96,10 +96,7 @@ class Reporter:
 
     def checkpoints(self, complete: Sequence[CheckpointInfo]) -> None:
         """Replaces the list of complete checkpoints, oldest first; sent at once."""
-        best = best_of(list(complete))
-        items = [self._checkpoint(one) for one in complete]
-        self._put(lambda: pb.ReportRequest(
-            checkpoints=pb.Checkpoints(items=items, best_step=best.step if best else 0)), urgent=True)
+        self._put(lambda: pb.ReportRequest(checkpoints=described(self._base, complete)), urgent=True)
 
     def commands(self) -> Commands:
         """What the operator has asked for so far."""
@@ -161,12 +158,6 @@ class Reporter:
         )
         self._mailbox, self._stream = mailbox, TelemetryStream(target, mailbox, config.run.attempt)
 
-    def _checkpoint(self, one: CheckpointInfo) -> pb.Checkpoint:
-        return pb.Checkpoint(
-            step=one.step, path=f"{self._base}/{one.name}", manifest_sha256=one.manifest_sha256, val_loss=one.val_loss,
-            tokens=one.tokens, completed_at=one.completed_at,
-        )
-
     def _put(self, make: Callable[[], pb.ReportRequest], *, urgent: bool = False) -> None:
         mailbox = self._mailbox
         if mailbox:
@@ -182,6 +173,19 @@ class Reporter:
         if line not in self._said:
             self._said.add(line)
             print(line, file=sys.stderr, flush=True)
+
+
+def described(base: str, complete: Sequence[CheckpointInfo]) -> pb.Checkpoints:
+    """Complete checkpoints, oldest first, as the operator takes them; `base` is their folder in the store."""
+    best = best_of(list(complete))
+    items = [
+        pb.Checkpoint(
+            step=one.step, path=f"{base}/{one.name}", manifest_sha256=one.manifest_sha256, val_loss=one.val_loss,
+            tokens=one.tokens, completed_at=one.completed_at,
+        )
+        for one in complete
+    ]  # fmt: skip
+    return pb.Checkpoints(items=items, best_step=best.step if best else 0)
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
