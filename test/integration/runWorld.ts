@@ -1,13 +1,17 @@
 // What run tests share: an operator in this process with the permissions of its manifest, and a player of the kubelet.
 import { KubeConfig } from '@kubernetes/client-node';
+import { join } from 'node:path';
+import { after, afterEach, before, beforeEach } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { applyFiles } from '../../local/src/apply.ts';
+import { repositoryRoot } from '../../local/src/paths.ts';
 import { API_VERSION, LABEL_ATTEMPT, LABEL_COMPLETION_INDEX, LABEL_RUN_UID, MANAGER_INGEST, TRAINER_CONTAINER } from '../../operator/src/api/labels.ts';
 import type { RunStatus } from '../../operator/src/api/status.ts';
 import { RUN_RESOURCES, allCaches, runCaches } from '../../operator/src/run/caches.ts';
 import { runControllers } from '../../operator/src/run/controllers.ts';
 import { CLAIMS, CONFIG_MAPS, JOBS, PODS, SERVICES, isTrue } from '../../operator/src/run/objects.ts';
 import type { Job, Pod } from '../../operator/src/run/objects.ts';
-import type { RunKind } from '../../operator/src/run/observed.ts';
+import type { RunKind, Settings } from '../../operator/src/run/observed.ts';
 import { clientFor } from '../../operator/src/runtime/client.ts';
 import type { KubeClient } from '../../operator/src/runtime/client.ts';
 import { eventRecorder } from '../../operator/src/runtime/events.ts';
@@ -15,6 +19,7 @@ import type { Log } from '../../operator/src/runtime/log.ts';
 import { pathOf } from '../../operator/src/runtime/object.ts';
 import type { KubeObject } from '../../operator/src/runtime/object.ts';
 import { applyStatus, create, get, list } from '../../operator/src/runtime/verbs.ts';
+import { startCluster } from './cluster.ts';
 import type { TestCluster } from './cluster.ts';
 
 export { CLAIMS, CONFIG_MAPS, JOBS, PODS, SERVICES };
@@ -38,13 +43,19 @@ export interface Operator {
   stop(): Promise<void>;
 }
 
-/** An operator as main.ts wires it, without trainer reports. */
-export function startOperator(client: KubeClient): Operator {
+export interface OperatorOptions {
+  readonly settings?: Settings;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+}
+
+/** An operator as main.ts wires it, without trainer reports unless settings say otherwise. */
+export function startOperator(client: KubeClient, { settings = { trainerImage: 'trainer:test' }, now = Date.now }: OperatorOptions = {}): Operator {
   const stop = new AbortController();
   const caches = runCaches({ client, log: silent, timing: { minBackoffMs: 20, maxBackoffMs: 200 } });
   const watching = allCaches(caches).map((cache) => cache.run(stop.signal));
   const controllers = runControllers({
-    client, caches, log: silent, workers: 2, now: Date.now, settings: () => ({ trainerImage: 'trainer:test' }), events: eventRecorder(client, 'polar-operator', silent),
+    client, caches, log: silent, workers: 2, now, settings: () => settings, events: eventRecorder(client, 'polar-operator', silent),
   }, stop.signal);
   return {
     stop: async () => {
@@ -144,9 +155,14 @@ export class RunWorld {
   }
 
   /** Writes status.checkpoints as ingest does. */
-  async reportCheckpoints(name: string, checkpoints: object): Promise<void> {
+  reportCheckpoints(name: string, checkpoints: object): Promise<void> {
+    return this.report(name, { checkpoints });
+  }
+
+  /** Writes what ingest owns of a status, all of it. */
+  async report(name: string, status: object): Promise<void> {
     const { metadata: { uid } } = await this.run(name);
-    const reported = { apiVersion: API_VERSION, kind: 'PolarPretrain', metadata: { name, namespace: this.namespace, uid }, status: { checkpoints } };
+    const reported = { apiVersion: API_VERSION, kind: 'PolarPretrain', metadata: { name, namespace: this.namespace, uid }, status };
     await applyStatus(this.admin, RUN_RESOURCES.PolarPretrain, reported as KubeObject, { fieldManager: MANAGER_INGEST });
   }
 
@@ -202,6 +218,44 @@ export class RunWorld {
     const status = { phase, conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }], containerStatuses };
     await this.admin.request('PATCH', pathOf(PODS, { namespace: this.namespace, name, subresource: 'status' }), { body: { status }, contentType: 'application/merge-patch+json' });
   }
+}
+
+/** What a test of runs has at hand: a cluster for the file; a namespace and an operator for each test. */
+export interface Stage {
+  readonly admin: KubeClient;
+  /** May do what the operator may. */
+  readonly client: KubeClient;
+  readonly world: RunWorld;
+  /** Stops the operator, if one runs, and starts another; with `client: null` none. */
+  restart(options?: OperatorOptions & { readonly client?: KubeClient | null }): Promise<void>;
+}
+
+/** Registers the hooks that set the stage and clear it away. */
+export function runStage(name: string, options: OperatorOptions = {}): Stage {
+  const stage = {} as { -readonly [F in keyof Stage]: Stage[F] } & { cluster: TestCluster; operator: Operator | undefined };
+  stage.restart = async ({ client = stage.client, ...given } = {}) => {
+    await stage.operator?.stop();
+    stage.operator = client === null ? undefined : startOperator(client, { ...options, ...given });
+  };
+  before(async () => {
+    stage.cluster = await startCluster({ crds: true, controllers: true });
+    stage.admin = await clientFor(stage.cluster.adminConfig);
+    await applyFiles(stage.cluster.kubeconfigPath, [join(repositoryRoot, 'local/manifests/operator.yaml')]);
+    stage.client = await operatorClient(stage.cluster, stage.admin);
+  });
+  beforeEach(async () => {
+    stage.world = new RunWorld(stage.admin, await stage.cluster.namespace(name));
+    await stage.restart();
+  });
+  afterEach(async () => {
+    await stage.restart({ client: null });
+    await stage.world.stop();
+  });
+  after(async () => {
+    await Promise.all([stage.client.close(), stage.admin.close()]);
+    await stage.cluster.stop();
+  });
+  return stage;
 }
 
 export function unfinished(jobs: readonly Job[]): readonly Job[] {

@@ -6,6 +6,7 @@
 //             failed   it ended                                     done     every worker succeeded
 import { ANNOTATION_GENERATION } from '../api/labels.ts';
 import { objectionTo } from './acceptance.ts';
+import type { RunStatus } from '../api/status.ts';
 import type { Objection } from './acceptance.ts';
 import { isRaised } from './budget.ts';
 import { failureOf, rememberedFailure, silentFailure } from './failure.ts';
@@ -92,11 +93,15 @@ function isOverIn({ run: { status, spec } }: Observed, isBudgetRaised: boolean):
 /** What pods say counts first, then what was written down while they were there. */
 function whyEnded({ run: { status, spec } }: Observed, of: Pick<Situation, 'attempt' | 'job' | 'jobState' | 'pods' | 'stopRequest'>): Failure | undefined {
   if (!['failed', 'gone'].includes(of.jobState)) return undefined;
-  const found = of.job && failureOf(of.job, of.pods);
-  const failure = found?.isTold === true ? found : (rememberedFailure(status, of.attempt) ?? found);
+  const failure = foundOrRemembered(status, of);
   const isOfItsOwn = failure !== undefined && failure.policy !== 'free';
   if (of.stopRequest?.reason !== 'Silent' || isOfItsOwn) return failure;
   return silentFailure(spec?.spec.recovery.silenceTimeoutSeconds ?? 0, of.stopRequest.time);
+}
+
+function foundOrRemembered(status: RunStatus, { attempt, job, pods }: Pick<Situation, 'attempt' | 'job' | 'pods'>): Failure | undefined {
+  const found = job && failureOf(job, pods);
+  return found?.isTold === true ? found : (rememberedFailure(status, attempt) ?? found);
 }
 
 function lawsOf({ run: { spec } }: Observed): Resolved | undefined {
