@@ -21,8 +21,8 @@ const configOf = async (attempt: number): Promise<Config> => {
 const savesWhenAsked = (): Script => {
   const asked = new Set<number>();
   const look = async (): Promise<void> => {
-    const { status } = await stage.world.run('demo');
-    if (status?.stopRequest?.attempt !== undefined) asked.add(status.stopRequest.attempt);
+    const { status = {} } = await stage.world.run('demo');
+    if (status.stopRequest?.attempt !== undefined) asked.add(status.stopRequest.attempt);
   };
   return (attempt) => {
     void look().catch(() => undefined);
@@ -31,8 +31,8 @@ const savesWhenAsked = (): Script => {
 };
 
 const untilAttempt = (attempt: number, phase: string): Promise<void> => eventually(async () => {
-  const { status } = await stage.world.run('demo');
-  assert.deepEqual([status?.attempt, status?.phase], [attempt, phase], JSON.stringify(status, null, 1));
+  const { status = {} } = await stage.world.run('demo');
+  assert.deepEqual([status.attempt, status.phase], [attempt, phase], JSON.stringify(status, null, 1));
 });
 
 const assertOneAtATime = async (jobs: number): Promise<void> => {
@@ -52,14 +52,14 @@ test('asks suspended workers to save, keeps their Job until they have, and goes 
   await stage.restart();
   world.script = savesWhenAsked();
   await world.until('demo', 'Suspended', 'True');
-  const { status } = await world.run('demo');
-  assert.deepEqual([status?.phase, status?.attempt, status?.interruptions], ['Suspended', 1, 0]);
-  assert.ok(status?.idleSince !== undefined);
+  const { status = {} } = await world.run('demo');
+  assert.deepEqual([status.phase, status.attempt, status.interruptions], ['Suspended', 1, 0]);
+  assert.ok(status.idleSince !== undefined);
   await world.patch('demo', { suspend: false, workers: { replicas: 3 } });
   await untilAttempt(2, 'Running');
-  const resumed = (await world.run('demo')).status;
-  assert.deepEqual([resumed?.workers, resumed?.restarts, resumed?.interruptions, resumed?.restartsByReason], ['3/3', 0, 1, [{ reason: 'SuspendRequested', count: 1 }]]);
-  assert.deepEqual([resumed?.stopRequest, resumed?.idleSince, (await configOf(2)).gang.workers], [undefined, undefined, 3]);
+  const { status: resumed = {} } = await world.run('demo');
+  assert.deepEqual([resumed.workers, resumed.restarts, resumed.interruptions, resumed.restartsByReason], ['3/3', 0, 1, [{ reason: 'SuspendRequested', count: 1 }]]);
+  assert.deepEqual([resumed.stopRequest, resumed.idleSince, (await configOf(2)).gang.workers], [undefined, undefined, 3]);
   await assertOneAtATime(2);
 });
 
@@ -87,8 +87,8 @@ test('is the same run after suspend was set and taken back at once, any number o
   await world.patch('demo', { suspend: false });
   await eventually(async () => assert.equal((await world.run('demo')).status?.attempt, 2));
   await untilAttempt(2, 'Running');
-  const { status } = await world.run('demo');
-  assert.deepEqual([status?.restarts, status?.interruptions], [0, 1]);
+  const { status = {} } = await world.run('demo');
+  assert.deepEqual([status.restarts, status.interruptions], [0, 1]);
   await assertOneAtATime(2);
 });
 
@@ -107,8 +107,8 @@ for (let writes = 1; writes <= 6; writes++) {
     await world.patch('demo', { suspend: false });
     await stage.restart();
     await untilAttempt(2, 'Running');
-    const { status } = await world.run('demo');
-    assert.deepEqual([status?.restarts, status?.interruptions, status?.restartsByReason], [0, 1, [{ reason: 'SuspendRequested', count: 1 }]]);
+    const { status = {} } = await world.run('demo');
+    assert.deepEqual([status.restarts, status.interruptions, status.restartsByReason], [0, 1, [{ reason: 'SuspendRequested', count: 1 }]]);
     await assertOneAtATime(2);
   });
 }
@@ -130,8 +130,8 @@ test('lets a run train on whose budget is raised: at once while it runs, and aga
   assert.equal((await world.until('demo', 'Complete', 'False')).reason, 'BudgetRaised');
   await untilAttempt(3, 'Running');
   assert.deepEqual((await configOf(3)).budget, { steps: 1000 });
-  const { status } = await world.run('demo');
-  assert.deepEqual([status?.restarts, status?.interruptions, status?.completionTime, status?.budget, status?.restartsByReason], [0, 2, undefined, { steps: 1000 }, [{ reason: 'BudgetRaised', count: 2 }]]);
+  const { status = {} } = await world.run('demo');
+  assert.deepEqual([status.restarts, status.interruptions, status.completionTime, status.budget, status.restartsByReason], [0, 2, undefined, { steps: 1000 }, [{ reason: 'BudgetRaised', count: 2 }]]);
   world.script = () => ({ code: 0, message: 'trained 1000 steps' });
   assert.equal((await world.until('demo', 'Complete', 'True')).message, 'trained 1000 steps');
   await assertOneAtATime(3);
@@ -149,8 +149,8 @@ test('re-opens a run that failed with too many restarts when it may have more, a
   await world.patch('demo', { recovery: { maxRestarts: 50 }, budget: { steps: 9000 } });
   await stage.restart();
   await new Promise((resolve) => setTimeout(resolve, 1500));
-  const { status } = await world.run('demo');
-  assert.deepEqual([status?.phase, status?.attempt, status?.restarts, status?.restartsByReason], ['Failed', 3, 2, [{ reason: 'Crashed', count: 2 }]]);
+  const { status = {} } = await world.run('demo');
+  assert.deepEqual([status.phase, status.attempt, status.restarts, status.restartsByReason], ['Failed', 3, 2, [{ reason: 'Crashed', count: 2 }]]);
 });
 
 test('says that a changed number of workers is for the next attempt', async () => {
@@ -190,8 +190,8 @@ test('keeps a run beyond its time to live until those that wait for it have star
   await world.until('demo', 'Complete', 'True');
   await new Promise((resolve) => setTimeout(resolve, 2500));
   assert.ok((await world.run('demo')).status?.completionTime !== undefined, 'is still there');
-  const { status } = await world.run('demo');
-  const best = { step: 450, uri: `${status?.checkpointDirectoryUri ?? ''}/step-00000450`, manifestSha256: 'a'.repeat(64) };
+  const { status = {} } = await world.run('demo');
+  const best = { step: 450, uri: `${status.checkpointDirectoryUri ?? ''}/step-00000450`, manifestSha256: 'a'.repeat(64) };
   await world.reportCheckpoints('demo', { best, latest: best });
   await eventually(async () => assert.deepEqual((await world.run('ft', 'PolarFinetune')).status?.startedFrom, best));
   await eventually(async () => assert.equal(await get(stage.admin, RUN_RESOURCES.PolarPretrain, { namespace: world.namespace, name: 'demo' }), undefined), 5000);
@@ -203,8 +203,8 @@ test('protects the checkpoints that other runs start from', async () => {
   await world.claims();
   await world.pretrain('demo');
   await world.until('demo', 'Complete', 'True');
-  const { status } = await world.run('demo');
-  const at = (step: number): object => ({ step, uri: `${status?.checkpointDirectoryUri ?? ''}/step-00000${step}`, manifestSha256: 'a'.repeat(64) });
+  const { status = {} } = await world.run('demo');
+  const at = (step: number): object => ({ step, uri: `${status.checkpointDirectoryUri ?? ''}/step-00000${step}`, manifestSha256: 'a'.repeat(64) });
   await world.reportCheckpoints('demo', { best: at(450), latest: at(500), history: [at(500), at(450), at(400)] });
   await world.finetune('ft', 'demo');
   await world.pretrain('branch', { model: {}, resumeFrom: { pretrainRef: { name: 'demo' }, step: 400 }, suspend: true });

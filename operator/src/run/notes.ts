@@ -1,7 +1,6 @@
 // Events worth writing: what changed between the status that was and the status that is. Conditions stay the record.
 import type { Condition } from '../api/status.ts';
 import type { EventNote } from '../runtime/events.ts';
-import { isTrue } from './objects.ts';
 import type { Plan } from './plan.ts';
 import type { OwnStatus } from './ownFields.ts';
 
@@ -18,16 +17,26 @@ function registryNotes({ verdict: { registered } }: Plan): readonly EventNote[] 
 
 const NOTE_OF_TASK = { report: 'Reported', verify: 'Verified', gc: 'Collected', delete: 'Deleted' } as const;
 
-function attemptNotes({ situation: s, verdict }: Plan, next: OwnStatus): readonly EventNote[] {
-  const notes: EventNote[] = [];
-  if (verdict.begins !== undefined && s.failure !== undefined) {
-    notes.push({ type: 'Warning', reason: s.failure.reason, message: `attempt ${s.attempt} ended: ${s.failure.message}` });
-  }
-  if (verdict.stops !== undefined) notes.push({ type: verdict.stops.reason === 'Silent' ? 'Warning' : 'Normal', reason: verdict.stops.reason, message: verdict.progressing.message });
-  const wasSuspended = isTrue(s.seen.run.status.conditions, 'Suspended') !== undefined;
-  if (verdict.begins === 'free' && s.jobState === 'gone' && !wasSuspended) notes.push({ type: 'Normal', reason: 'Interrupted', message: `attempt ${s.attempt} ended: its Job was deleted` });
-  if (next.job !== undefined && next.job !== s.seen.run.status.job) notes.push({ type: 'Normal', reason: 'AttemptCreated', message: `attempt ${s.attempt} is Job "${next.job}"` });
-  return notes;
+function attemptNotes(plan: Plan, next: OwnStatus): readonly EventNote[] {
+  const { situation: s, verdict: { stops, progressing } } = plan;
+  const isNewJob = next.job !== undefined && next.job !== s.seen.run.status.job;
+  return [
+    ...endNotes(plan),
+    ...(stops === undefined ? [] : [note(stops.reason === 'Silent' ? 'Warning' : 'Normal', stops.reason, progressing.message)]),
+    ...(isNewJob ? [note('Normal', 'AttemptCreated', `attempt ${s.attempt} is Job "${next.job ?? ''}"`)] : []),
+  ];
+}
+
+/** Why the attempt before ended, unless it was asked to, which was told then. */
+function endNotes({ situation: s, verdict: { begins } }: Plan): readonly EventNote[] {
+  const isFree = s.failure === undefined || s.failure.policy === 'free';
+  if (begins === undefined || begins === 'first' || (s.stopRequest !== undefined && isFree)) return [];
+  if (s.failure !== undefined) return [note('Warning', s.failure.reason, `attempt ${s.attempt} ended: ${s.failure.message}`)];
+  return s.jobState === 'gone' ? [note('Normal', 'JobDeleted', `attempt ${s.attempt} ended: its Job was deleted`)] : [];
+}
+
+function note(type: EventNote['type'], reason: string, message: string): EventNote {
+  return { type, reason, message };
 }
 
 function conditionNotes({ situation: s }: Plan, condition: Condition): readonly EventNote[] {

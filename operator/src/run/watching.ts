@@ -87,7 +87,7 @@ function overdueAt(s: Situation): number {
   const at = checkpointSign(s);
   const { spec, status } = s.seen.run;
   if (at === undefined || spec === undefined) return Infinity;
-  return at + Math.max(LEAST_CHECKPOINT_SECONDS, 3 * intervalSeconds(spec, status)) * 1000;
+  return Math.max(at, millisOf(s.seen.settings.telemetry?.since ?? s.seen.now)) + Math.max(LEAST_CHECKPOINT_SECONDS, 3 * intervalSeconds(spec, status)) * 1000;
 }
 
 /** The newest checkpoint or the start of the attempt; undefined unless the attempt trains. */

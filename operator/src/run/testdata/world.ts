@@ -45,11 +45,12 @@ export function afterwards(seen: Observed, plan: Plan): Observed {
   return deepFreeze({ ...seen, ...(children as unknown as Pick<Observed, 'jobs' | 'services' | 'configMaps'>), ...gangs, run: { ...seen.run, metadata, status: { ...withoutOwn(seen.run.status), ...own } } });
 }
 
-/** Plans and performs until nothing changes; throws when it does not come to rest. */
-export function settled(seen: Observed): Observed {
+/** Plans and performs until nothing changes; undefined when the run was deleted. Throws when it does not come to rest. */
+export function settled(seen: Observed): Observed | undefined {
   let world = seen;
   for (let round = 0; round < 8; round++) {
     const plan = planRun(world);
+    if (plan.actions.some((action) => action.do === 'delete' && action.uid === seen.run.metadata.uid)) return undefined;
     const next = afterwards(world, plan);
     if (plan.actions.length === 0 && JSON.stringify(next) === JSON.stringify(world)) return world;
     world = next;
