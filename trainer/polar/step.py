@@ -10,7 +10,6 @@ from polar.batches import Corpus
 from polar.config import Optimizer
 from polar.data import Source
 from polar.distributed import Dist
-from polar.errors import NonFiniteLossError
 from polar.flops import step_flops
 from polar.loader import Batch
 from polar.loss import group_losses, ranked_right
@@ -118,11 +117,11 @@ class BadGroups(FloatingPointError):
         super().__init__(f"{len(places)} groups")
         self.places = places
 
-    def explain(self, step: int, groups: Groups, source: Source, rows_per_response: int) -> NonFiniteLossError:
-        """The error for the user, with the rows of the first bad groups."""
+    def explain(self, step: int, groups: Groups, source: Source, rows_per_response: int) -> str:
+        """What happened, for the user, with the rows of the first bad groups."""
         rows = groups.candidates[self.places[:ROWS_SHOWN], 0] // rows_per_response
         shown = ", ".join(source.where(int(row)) for row in rows)
-        return NonFiniteLossError(
+        return (
             f"step {step}: the loss or its gradient is not finite for {len(self.places)} of {len(groups)} groups; "
             f"first rows: {shown}. Lower optimizer.learningRate, or look at these rows"
         )
