@@ -48,6 +48,8 @@ class Fault:
         if self.what == "flip":
             weights = dict(model.named_parameters())["model.layers.1.mlp.up_proj.weight"].data
             weights.view(torch.int32)[3, 5] ^= 1 << 7
+        if self.what == "nan":
+            torch.nn.init.constant_(model.get_parameter("v_head.weight"), torch.nan)
         if self.what == "slow":
             model.register_forward_pre_hook(lambda module, inputs: time.sleep(HELD))
 
