@@ -1,6 +1,6 @@
 // Parts of a spec that PolarPretrain and PolarFinetune share.
 import { z } from 'zod';
-import { count, decimal, objectName, quantity, rule, rules, volumeUri } from './scalars.ts';
+import { count, decimal, objectName, quantity, rule, rules, storedUri, volumeUri } from './scalars.ts';
 import { SIZE_NAMES } from './sizes.ts';
 
 export const architecture = z.object({
@@ -28,7 +28,7 @@ export const tokenizer = z.object({
 });
 
 const weights = z.object({
-  uri: volumeUri('Where the weights and the tokenizer are: a checkpoint directory (step-...) or a Hugging Face folder (config.json, InternLM2 or Llama layout).'),
+  uri: storedUri('Where the weights and the tokenizer are: a checkpoint directory (step-...) or a Hugging Face folder (config.json, InternLM2 or Llama layout).'),
   pretrainedTokens: count('Tokens these weights were pre-trained on, for example "2.5T"; optimizer auto needs it.').optional(),
   parameters: count('Parameters of these weights with the embedding, for example "1.8B"; optimizer auto needs it when neither model.size nor a tokenizer size is given.').optional(),
 }).meta({ description: 'Start from weights. When absent the model starts from random weights.' });

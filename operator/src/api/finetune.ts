@@ -3,14 +3,14 @@ import { z } from 'zod';
 import { budgetRules, checkpoint, dataEncoding, fitsPrompt, lifecycle, lifecycleRules, recovery, stepsOrEpochs, validation, workers } from './common.ts';
 import { engine, exported } from './engine.ts';
 import { fitsSchedule, optimizer } from './optimizer.ts';
-import { decimal, immutable, objectName, rule, rules, volumeUri } from './scalars.ts';
+import { decimal, immutable, objectName, rule, rules, storedUri, volumeUri } from './scalars.ts';
 import { runStatus } from './status.ts';
 
 const init = z.object({
   pretrainRef: z.object({ name: objectName('Name of the PolarPretrain in this namespace.') }).optional()
     .meta({ description: 'Start from a pre-train run\'s checkpoint; fine-tuning waits until that run is Complete.' }),
   checkpoint: z.enum(['best', 'latest']).default('best').meta({ description: 'Which checkpoint of pretrainRef: the one with the lowest validation loss, or the newest.' }),
-  uri: volumeUri('Where the weights and the tokenizer are: a checkpoint directory (step-...) or a Hugging Face folder (config.json, InternLM2 or Llama layout).').optional(),
+  uri: storedUri('Where the weights and the tokenizer are: a checkpoint directory (step-...) or a Hugging Face folder (config.json, InternLM2 or Llama layout).').optional(),
 }).meta({ description: 'The weights and tokenizer to start from.', ...rules(rule('has(self.pretrainRef) != has(self.uri)', 'exactly one of pretrainRef and uri must be given')) });
 
 const data = z.object({

@@ -43,6 +43,19 @@ export const volumeUri = (description: string): z.ZodString =>
     ...rules(rule(CEL_NO_DOTDOT, 'must not contain ".." as a path element')),
   });
 
+const STORED = /^(pvc:\/\/[a-z0-9]([-a-z0-9.]*[a-z0-9])?|s3:\/\/[a-z0-9][a-z0-9.-]*[a-z0-9])(\/[A-Za-z0-9._=@+-]+)*\/?$/;
+
+/** A volumeUri, or s3://<bucket>/<path>: a directory in the bucket store of the run. */
+export const storedUri = (description: string): z.ZodString =>
+  z.string().max(1024).regex(STORED).meta({
+    description: `${description} Written pvc://<claim>/<path>, the claim being in the namespace of this object, or s3://<bucket>/<path>, which is read with endpoint and credentials of checkpoint.store.s3.`,
+    ...rules(rule(CEL_NO_DOTDOT, 'must not contain ".." as a path element')),
+  });
+
+export function isBucketUri(uri: string): boolean {
+  return uri.startsWith('s3://');
+}
+
 /** A Kubernetes object name (DNS subdomain). */
 export const objectName = (description: string): z.ZodString =>
   z.string().min(1).max(253).regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/).meta({ description });

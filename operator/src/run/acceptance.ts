@@ -1,9 +1,11 @@
 // May an attempt of this run be started? An ordered list of checks; the first that objects is what the user reads.
 import type { Reason } from '../api/reasons.ts';
 import { resolveLaws } from './laws.ts';
+import { isBucketUri } from '../api/scalars.ts';
 import { claimsOf, initOf, mountsOf } from './mounts.ts';
 import type { Claim } from './objects.ts';
 import type { Observed, RunSpec } from './observed.ts';
+import { isInBucket } from './store.ts';
 import { podGroupMissing } from './podGroup.ts';
 
 export interface Objection {
@@ -19,6 +21,7 @@ const CHECKS: readonly Check[] = [
   sourceSucceeded,  // and has not failed
   sourceIsDone,     // and is complete with a checkpoint
   sourceHasStep,    // and still has the one at the step that is asked for
+  storeCanRead,     // and lies where this run can read it
   claimsAreThere,   // every volume claim exists
   claimsAreIntact,  // and has not lost its volume
   claimIsShared,    // and more than one worker can write checkpoints to it
@@ -66,6 +69,13 @@ function sourceIsDone({ source }: Observed): Objection | undefined {
 function sourceHasStep({ source }: Observed): Objection | undefined {
   if (source === undefined || source.checkpoint !== undefined) return undefined;
   return { reason: 'CheckpointNotFound', message: `spec.resumeFrom.step: PolarPretrain "${source.name}" has no checkpoint at step ${source.which}, only at ${(source.kept ?? []).join(', ')}` };
+}
+
+/** A bucket is read with the endpoint and the credentials of the run's own store. */
+function storeCanRead(seen: Observed, run: RunSpec): Objection | undefined {
+  const init = initOf(run, seen.source);
+  if (init === undefined || !isBucketUri(init.uri) || isInBucket(run)) return undefined;
+  return { reason: 'StoreNotSupported', message: `spec.checkpoint.store: the run starts from ${init.uri}, which only runs with a store s3 can read: its endpoint and credentials are used` };
 }
 
 function claimsAreThere(seen: Observed, run: RunSpec): Objection | undefined {

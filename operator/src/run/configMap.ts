@@ -1,5 +1,5 @@
 // The ConfigMap of an attempt: the run config its trainer reads, and the CA of the address it reports to.
-import { API_VERSION, PATH_CHECKPOINTS, PATH_CONFIG, PATH_DATA, PATH_INIT, PATH_RESUME, PATH_TOKEN, PATH_TOKENIZER, RENDEZVOUS_PORT } from '../api/labels.ts';
+import { API_VERSION, PATH_CONFIG, PATH_DATA, PATH_INIT, PATH_RESUME, PATH_TOKEN, PATH_TOKENIZER, RENDEZVOUS_PORT } from '../api/labels.ts';
 import type { RunConfig } from '../api/runConfig.ts';
 import { parseCount } from '../api/scalars.ts';
 import { SIZES } from '../api/sizes.ts';
@@ -8,9 +8,10 @@ import { meanSecondsBetweenFailures } from './effective.ts';
 import { resolvedOptimizer } from './laws.ts';
 import { pathBelow, tokenizerUri } from './mounts.ts';
 import type { Init } from './mounts.ts';
-import { childMeta, childName, runDirectory } from './naming.ts';
+import { childMeta, childName } from './naming.ts';
 import type { ConfigMap } from './objects.ts';
 import type { RunSpec } from './observed.ts';
+import { placeOf } from './store.ts';
 
 const DEFAULT_VOCABULARY = 4096;
 
@@ -26,9 +27,8 @@ export function desiredConfigMap(of: Attempt): ConfigMap {
 export function runConfigOf(of: Attempt): RunConfig {
   const { run, attempt, spec: { spec } } = of;
   const { namespace, name, uid } = run.metadata;
-  const { keepLast, keepBest, store } = spec.checkpoint;
+  const { keepLast, keepBest } = spec.checkpoint;
   const { resumeBeforeStep, protectedSteps: keepSteps } = run.status;
-  const directory = runDirectory(run);
   return {
     apiVersion: API_VERSION, kind: run.kind, run: { namespace, name, uid, attempt },
     gang: gangOf(of), ...telemetryOf(of), seed: spec.seed,
@@ -36,7 +36,7 @@ export function runConfigOf(of: Attempt): RunConfig {
     validation: spec.validation,
     engine: spec.engine, ...resumeOf(of), watch: watchOf(of.spec), export: spec.export,
     ...(resumeBeforeStep === undefined ? {} : { resumeBeforeStep }),
-    checkpoint: { directory: `${PATH_CHECKPOINTS}/${directory}`, uri: `pvc://${store.pvc ?? ''}/${directory}`, ...intervalOf(of), keepLast, keepBest, ...(keepSteps === undefined ? {} : { keepSteps }) },
+    checkpoint: { ...placeOf(run, of.spec), ...intervalOf(of), keepLast, keepBest, ...(keepSteps === undefined ? {} : { keepSteps }) },
   };
 }
 

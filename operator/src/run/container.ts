@@ -1,6 +1,7 @@
 // The trainer container of a worker.
 import { PATH_CONFIG, TERMINATION_LOG, TRAINER_CONTAINER } from '../api/labels.ts';
 import type { Attempt } from './desired.ts';
+import { credentialsOf } from './store.ts';
 import { volumeMounts } from './volumes.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -28,6 +29,7 @@ function environment(of: Attempt): readonly Fields[] {
     { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
     { name: 'POD_UID', valueFrom: { fieldRef: { fieldPath: 'metadata.uid' } } },
     { name: 'PYTHONUNBUFFERED', value: '1' },
+    ...credentialsOf(of.spec),
     { name: 'POLAR_GRACE_SECONDS', value: String(of.spec.spec.workers.terminationGracePeriodSeconds) },
     ...(of.spec.spec.workers.gpusPerWorker === 0 ? [NO_GPUS] : []),
     ...(threads === undefined ? [] : [{ name: 'OMP_NUM_THREADS', value: String(threads) }]),

@@ -1,6 +1,6 @@
 // Which claims a run mounts where, and the paths its URIs become inside a worker.
 import { PATH_CHECKPOINTS, PATH_DATA, PATH_INIT, PATH_RESUME, PATH_TOKENIZER } from '../api/labels.ts';
-import { parseVolumeUri } from '../api/scalars.ts';
+import { isBucketUri, parseVolumeUri } from '../api/scalars.ts';
 import type { RunSpec, Source } from './observed.ts';
 
 export interface Mount {
@@ -37,7 +37,7 @@ export function mountsOf(run: RunSpec, init: Init | undefined): readonly Mount[]
   ];
   return [
     ...(pvc === undefined ? [] : [{ claim: pvc, mountPath: PATH_CHECKPOINTS, readOnly: false }]),
-    ...reads.flatMap(([uri, mountPath]) => (uri === undefined ? [] : [{ claim: parseVolumeUri(uri).claim, mountPath, readOnly: true }])),
+    ...reads.flatMap(([uri, mountPath]) => (uri === undefined || isBucketUri(uri) ? [] : [{ claim: parseVolumeUri(uri).claim, mountPath, readOnly: true }])),
   ];
 }
 
@@ -46,8 +46,9 @@ export function claimsOf(mounts: readonly Mount[]): readonly string[] {
   return [...new Set(mounts.map((mount) => mount.claim))];
 }
 
-/** Path of a pvc:// URI below the mount of its claim. */
+/** Path of a pvc:// URI below the mount of its claim; an s3:// URI stays what it is: the trainer downloads it. */
 export function pathBelow(mountPath: string, uri: string): string {
+  if (isBucketUri(uri)) return uri;
   const { path } = parseVolumeUri(uri);
   return path === '' ? mountPath : `${mountPath}/${path}`;
 }

@@ -7,15 +7,17 @@ import { effectiveTime, idleOf, isFar } from './effective.ts';
 import { historyOf } from './history.ts';
 import { millisOf, rfc3339 } from './instant.ts';
 import { isManagedElsewhere, statusElsewhere } from './managed.ts';
-import { childName, runDirectory } from './naming.ts';
+import { childName } from './naming.ts';
 import type { Run } from './observed.ts';
 import { OWN_FIELDS } from './ownFields.ts';
 import type { OwnStatus } from './ownFields.ts';
 import { phaseOf } from './phase.ts';
 import type { Plan } from './plan.ts';
+import { refusedDeletion } from './deletion.ts';
 import { queueFields } from './queueing.ts';
 import { withRecord } from './registry.ts';
 import type { Situation } from './situation.ts';
+import { directoryUri as storedAt } from './store.ts';
 
 /** The status to write after the plan was performed, or after it failed. */
 export function statusOf(plan: Plan, failed: Failed | undefined): OwnStatus {
@@ -53,7 +55,7 @@ function fieldsOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     startedFrom: startedFromOf(plan),
     resolved: resolvedOf(plan),
     ...queueFields(s),
-    registry: withRecord(run.status.registry, verdict.registered),
+    registry: withRecord(run.status.registry, verdict.registered ?? refusedDeletion(plan, failed)),
   });
 }
 
@@ -86,7 +88,7 @@ function resolvedOf({ situation: { laws } }: Plan): OwnStatus['resolved'] {
 }
 
 function directoryUri(run: Run): string | undefined {
-  return run.spec === undefined ? run.status.checkpointDirectoryUri : `pvc://${run.spec.spec.checkpoint.store.pvc ?? ''}/${runDirectory(run)}`;
+  return run.spec === undefined ? run.status.checkpointDirectoryUri : storedAt(run, run.spec);
 }
 
 /** Whether writing `next` would change anything the operator owns. */
