@@ -92,13 +92,37 @@ test('goes on after failed lists', async (t) => {
   await until(() => reflector.hasSynced, 'synced');
 });
 
-test('lists anew, in one page, when its version has expired, and notices a namesake', async (t) => {
+test('lists anew when its version has expired, and notices a namesake', async (t) => {
   const calls: string[] = [];
   const gone = line('ERROR', { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' });
   const { reflector, keys } = await reflected(t, scripted([answers(listOf([thing('a', 1, 'old')], 1)), answers(listOf([thing('a', 8, 'new')], 8))], [streams(gone), streams()], calls));
   await until(() => reflector.store.byUid('new') !== undefined, 'relisted');
   assert.deepEqual(keys, ['a/old', 'a/old', 'a/new']);
-  assert.deepEqual(calls.slice(0, 3), ['list 500', 'watch 1', 'list 0']);
+  assert.deepEqual(calls.slice(0, 3), ['list 500', 'watch 1', 'list 500']);
+});
+
+test('keeps what it had while a new list comes page by page, and takes the new list as a whole', async (t) => {
+  const seen: string[][] = [];
+  const held: (() => void)[] = [];
+  const ends: Handler = (_request, response) => void response.writeHead(200).end(line('ERROR', { kind: 'Status', code: 500, message: 'x' }));
+  const first = answers(listOf([thing('a', 1), thing('b', 1)], 1));
+  const second = answers(listOf([thing('b', 5)], 5, 'next'));
+  const third: Handler = (request, response, url) => void held.push(() => answers(listOf([thing('c', 5)], 5))(request, response, url));
+  const { reflector } = await reflected(t, scripted([first, second, third], [ends, streams()]));
+  await until(() => held.length > 0, 'asked for the last page');
+  seen.push(names(reflector));
+  held.forEach((answer) => answer());
+  await until(() => names(reflector).includes('c'), 'relisted');
+  seen.push(names(reflector));
+  assert.deepEqual(seen, [['a', 'b'], ['b', 'c']]);
+});
+
+test('lists in one page when the version expires between two', async (t) => {
+  const calls: string[] = [];
+  const expired = answers(JSON.stringify({ kind: 'Status', code: 410, reason: 'Expired', message: 'the provided continue parameter is too old' }), 410);
+  const { reflector } = await reflected(t, scripted([answers(listOf([thing('a', 1)], 1, 'next')), expired, answers(listOf([thing('b', 9)], 9))], [streams()], calls));
+  await until(() => names(reflector).join() === 'b', 'listed');
+  assert.deepEqual(calls, ['list 500', 'list 500', 'list 0', 'watch 9']);
 });
 
 test('outlives malformed events, events without a version and handlers that throw', async (t) => {

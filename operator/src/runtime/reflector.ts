@@ -11,7 +11,7 @@ import { keyOf, pathOf, withoutManagedFields } from './object.ts';
 import type { KubeObject, Resource } from './object.ts';
 import { Store } from './store.ts';
 import type { Change, IndexFn, StoreReader } from './store.ts';
-import { list } from './verbs.ts';
+import { listPages } from './verbs.ts';
 
 export interface ReflectorTiming {
   /** The server is asked to end a watch after this long. */
@@ -34,6 +34,8 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly indexes?: Readonly<Record<string, IndexFn<T>>>;
   /** Applied to every object before it is stored, after managedFields are dropped. */
   readonly transform?: (object: T) => T;
+  /** Objects listed at a time, 500 unless told: a page is held as text and as parsed before it is transformed. */
+  readonly pageSize?: number;
   readonly timing?: Partial<ReflectorTiming>;
 }
 
@@ -101,17 +103,33 @@ export class Reflector<T extends KubeObject> {
     }
   }
 
+  /** The store keeps what it has until the last page is there, and then holds the new list at once. */
   async #list(signal: AbortSignal, why: string): Promise<void> {
-    const { client, resource, namespace, labelSelector } = this.#options;
-    cacheRelists.inc({ resource: resource.plural, why });
-    // A continue token may expire between two pages; one big page cannot.
-    const limit = why === 'expired' ? 0 : 500;
-    const { items, resourceVersion } = await list<T>(client, resource, { namespace, labelSelector, limit, signal });
+    cacheRelists.inc({ resource: this.resource.plural, why });
+    const { items, resourceVersion } = await this.#listed(signal);
     this.#resourceVersion = resourceVersion;
-    const changes = this.#store.replace(items.map((item) => this.#trimmed(item)));
+    const changes = this.#store.replace(items);
     this.#hasSynced = true;
     this.#current();
     for (const change of changes) this.#notify(change);
+  }
+
+  async #listed(signal: AbortSignal): Promise<{ items: readonly T[]; resourceVersion: string }> {
+    const { client, resource, namespace, labelSelector, pageSize = 500 } = this.#options;
+    const listed = async (limit: number): Promise<{ items: readonly T[]; resourceVersion: string }> => {
+      const items: T[] = [];
+      const resourceVersion = await listPages<T>(client, resource, { namespace, labelSelector, limit, signal }, (page) => {
+        for (const item of page) items.push(this.#known(item) ?? this.#trimmed(item));
+      });
+      return { items, resourceVersion };
+    };
+    try {
+      return await listed(pageSize);
+    } catch (error) {
+      if (!isExpired(error)) throw error;
+      // The version expired between two pages; one big page cannot.
+      return listed(0);
+    }
   }
 
   async #watchUntilRelist(signal: AbortSignal): Promise<void> {
@@ -150,6 +168,12 @@ export class Reflector<T extends KubeObject> {
     if (event.type !== 'BOOKMARK') this.#notify(event.type === 'DELETED' ? this.#store.delete(keyOf(event.object)) : this.#store.set(this.#trimmed(event.object as T)));
     this.#resourceVersion = metadata.resourceVersion;
     this.#current();
+  }
+
+  /** The stored object when the listed one is the same version of it: a list that brings no news takes no memory. */
+  #known({ metadata: { namespace, name, uid, resourceVersion } }: T): T | undefined {
+    const known = this.#store.get(namespace, name);
+    return known !== undefined && resourceVersion !== undefined && known.metadata.resourceVersion === resourceVersion && known.metadata.uid === uid ? known : undefined;
   }
 
   #trimmed(object: T): T {

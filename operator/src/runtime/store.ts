@@ -19,11 +19,14 @@ export interface StoreReader<T extends KubeObject> {
   readonly size: number;
 }
 
+// Most values of most indexes have one object: a set of its own for each would take more memory than the objects' names.
+type Keys = string | Set<string>;
+
 export class Store<T extends KubeObject> implements StoreReader<T> {
   readonly #byKey = new Map<string, T>();
   readonly #byUid = new Map<string, T>();
   readonly #indexFns: ReadonlyMap<string, IndexFn<T>>;
-  readonly #indexes = new Map<string, Map<string, Set<string>>>();
+  readonly #indexes = new Map<string, Map<string, Keys>>();
 
   constructor(indexFns: Readonly<Record<string, IndexFn<T>>> = {}) {
     this.#indexFns = new Map(Object.entries(indexFns));
@@ -45,7 +48,8 @@ export class Store<T extends KubeObject> implements StoreReader<T> {
   byIndex(index: string, value: string): readonly T[] {
     const values = this.#indexes.get(index);
     if (values === undefined) throw new Error(`no index "${index}": declared are ${[...this.#indexes.keys()].join(', ') || 'none'}`);
-    return this.#inOrder(values.get(value) ?? []);
+    const keys = values.get(value) ?? [];
+    return this.#inOrder(typeof keys === 'string' ? [keys] : keys);
   }
 
   list(): readonly T[] {
@@ -54,11 +58,13 @@ export class Store<T extends KubeObject> implements StoreReader<T> {
 
   /** Puts an object in and returns what it replaces. */
   set(object: T): Change<T> {
+    const key = keyOf(object);
+    if (this.#byKey.get(key) === object) return { old: object, current: object };
     const current = deepFreeze(object);
-    const { old } = this.delete(keyOf(current));
-    this.#byKey.set(keyOf(current), current);
+    const { old } = this.delete(key);
+    this.#byKey.set(key, current);
     if (current.metadata.uid !== undefined) this.#byUid.set(current.metadata.uid, current);
-    this.#eachIndexed(current, (keys) => keys.add(keyOf(current)));
+    for (const [values, value] of this.#indexed(current)) values.set(value, withKey(values.get(value), key));
     return { old, current };
   }
 
@@ -67,7 +73,11 @@ export class Store<T extends KubeObject> implements StoreReader<T> {
     if (old === undefined) return { old, current: undefined };
     this.#byKey.delete(key);
     if (old.metadata.uid !== undefined) this.#byUid.delete(old.metadata.uid);
-    this.#eachIndexed(old, (keys) => keys.delete(key));
+    for (const [values, value] of this.#indexed(old)) {
+      const left = withoutKey(values.get(value), key);
+      if (left === undefined) values.delete(value);
+      else values.set(value, left);
+    }
     return { old, current: undefined };
   }
 
@@ -82,15 +92,21 @@ export class Store<T extends KubeObject> implements StoreReader<T> {
     return [...keys].sort().flatMap((key) => this.#byKey.get(key) ?? []);
   }
 
-  #eachIndexed(object: T, visit: (keys: Set<string>) => void): void {
+  *#indexed(object: T): Generator<[Map<string, Keys>, string]> {
     for (const [index, indexFn] of this.#indexFns) {
-      const values = this.#indexes.get(index) as Map<string, Set<string>>;
-      for (const value of indexFn(object)) {
-        const keys = values.get(value) ?? new Set();
-        visit(keys);
-        if (keys.size === 0) values.delete(value);
-        else values.set(value, keys);
-      }
+      const values = this.#indexes.get(index);
+      if (values !== undefined) for (const value of indexFn(object)) yield [values, value];
     }
   }
+}
+
+function withKey(keys: Keys | undefined, key: string): Keys {
+  if (keys === undefined || keys === key) return key;
+  return typeof keys === 'string' ? new Set([keys, key]) : keys.add(key);
+}
+
+function withoutKey(keys: Keys | undefined, key: string): Keys | undefined {
+  if (typeof keys !== 'object') return keys === key ? undefined : keys;
+  keys.delete(key);
+  return keys.size === 0 ? undefined : keys;
 }

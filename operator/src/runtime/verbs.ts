@@ -38,13 +38,19 @@ export async function get<T extends KubeObject>(client: KubeClient, resource: Re
 /** All objects and the resource version they were read at, fetched page by page. */
 export async function list<T extends KubeObject>(client: KubeClient, resource: Resource, options: ListOptions = {}): Promise<{ items: T[]; resourceVersion: string }> {
   const items: T[] = [];
+  const resourceVersion = await listPages<T>(client, resource, options, (page) => items.push(...page));
+  return { items, resourceVersion };
+}
+
+/** As `list`, but each page is handed over as it comes and not kept; returns the resource version of the whole. ApiError (410) when the list took longer than the server keeps its version. */
+export async function listPages<T extends KubeObject>(client: KubeClient, resource: Resource, options: ListOptions, take: (page: readonly T[]) => void): Promise<string> {
   let token: string | undefined;
   for (;;) {
     const page = await listPage<T>(client, resource, options, token);
     // Items of a list lack apiVersion and kind.
-    for (const item of page.items ?? []) items.push({ ...item, apiVersion: resource.apiVersion, kind: resource.kind });
+    take((page.items ?? []).map((item) => ({ ...item, apiVersion: resource.apiVersion, kind: resource.kind })));
     const { continue: next = '', resourceVersion = '' } = page.metadata ?? {};
-    if (next === '') return { items, resourceVersion };
+    if (next === '') return resourceVersion;
     token = next;
   }
 }
