@@ -77,8 +77,13 @@ export class QueueWorld extends RunWorld {
     const quotas = Object.entries(flavors).map(([name, { cpu }]) => ({ name: this.name(name), resources: [{ name: 'cpu', nominalQuota: cpu }] }));
     const spec = { namespaceSelector: {}, resourceGroups: [{ coveredResources: ['cpu'], flavors: quotas }], preemption: { withinClusterQueue: 'LowerPriority' } };
     await create(this.admin, CLUSTER_QUEUES, this.#object(CLUSTER_QUEUES, this.namespace, { spec }));
-    await create(this.admin, LOCAL_QUEUES, { ...this.#object(LOCAL_QUEUES, 'gpus', { spec: { clusterQueue: this.namespace } }), metadata: { name: 'gpus', namespace: this.namespace } });
+    await this.localQueue('gpus');
     await this.claims();
+  }
+
+  /** Kueue puts every Job of a namespace that names no queue into the one called "default". */
+  async localQueue(name: string): Promise<void> {
+    await create(this.admin, LOCAL_QUEUES, { ...this.#object(LOCAL_QUEUES, name, { spec: { clusterQueue: this.namespace } }), metadata: { name, namespace: this.namespace } });
   }
 
   async priority(name: string, value: number): Promise<string> {

@@ -62,7 +62,7 @@ export function runCaches(options: CacheOptions): Caches {
   const podGroups = (scheduler: GangScheduler): OptionalReflector<PodGroup> => new OptionalReflector({ ...children, resource: POD_GROUPS[scheduler] });
   return {
     runs: { PolarPretrain: runs('PolarPretrain'), PolarFinetune: runs('PolarFinetune') },
-    jobs: new Reflector<Job>({ ...children, resource: JOBS, transform: ({ spec, ...job }) => ({ ...job, spec: { parallelism: spec.parallelism ?? 0 } }) }),
+    jobs: new Reflector<Job>({ ...children, resource: JOBS, transform: ({ spec, ...job }) => ({ ...job, spec: { parallelism: spec.parallelism ?? 0, ...(spec.suspend === true ? { suspend: true } : {}) } }) }),
     pods: new Reflector<Pod>({ ...children, resource: PODS, transform: ({ apiVersion, kind, metadata, spec, status }) => ({ apiVersion, kind, metadata, ...(spec?.nodeName === undefined ? {} : { spec: { nodeName: spec.nodeName } }), status }) as Pod }),
     services: new Reflector<Service>({ ...children, resource: SERVICES }),
     configMaps: new Reflector<ConfigMap>({ ...children, resource: CONFIG_MAPS }),

@@ -8,7 +8,7 @@ import { isManagedElsewhere } from './managed.ts';
 import { millisOf, rfc3339 } from './instant.ts';
 import { childName } from './naming.ts';
 import { isDeleted } from './deletion.ts';
-import { awaitsQuota, finishWorkload, givesQuotaBack, removeWorkload, tendWorkload } from './queueing.ts';
+import { awaitsQuota, finishWorkload, givesQuotaBack, isHeld, removeWorkload, tendWorkload } from './queueing.ts';
 import { registryStep, wantedTask } from './registry.ts';
 import { earliestRestart } from './restart.ts';
 import type { Situation } from './situation.ts';
@@ -30,6 +30,7 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
   ['failedForGood', failedForGood],     // no further attempt would help, or none is left: Failed
   ['isStopping', isStopping],           // the attempt is to end before its time: save first
   ['isSuspended', isSuspended],         // spec.suspend: wait
+  ['isHeld', isHeld],                   // somebody has suspended its Job, as Kueue does with Jobs it takes for its own: wait
   ['startsTooSlowly', startsTooSlowly], // the workers have not all started in time: Failed
   ['isRunning', isRunning],             // the attempt runs: put back what is missing
   ['givesQuotaBack', givesQuotaBack],   // Kueue has evicted the run: release its reservation once the pods have ended

@@ -16,9 +16,14 @@ export function idleOf(s: Situation, conditions: RunStatus['conditions']): Idle 
   const { startTime, idleSince, idleSeconds, completionTime } = s.seen.run.status;
   if (startTime === undefined) return {};
   const over = completionTime !== undefined && !s.isOver ? secondsBetween(completionTime, s.seen.now) : 0;
-  const isIdle = !s.isOver && s.livePods.length === 0 && s.jobState !== 'active' && waits(conditions);
+  const isIdle = !s.isOver && s.livePods.length === 0 && !mayRun(s) && waits(conditions);
   if (isIdle) return { idleSeconds: sum(idleSeconds, over), idleSince: idleSince ?? rfc3339(millisOf(s.seen.now)) };
   return { idleSeconds: sum(idleSeconds, over + (idleSince === undefined ? 0 : secondsBetween(idleSince, s.seen.now))) };
+}
+
+/** Its Job makes pods. */
+function mayRun({ job, jobState }: Situation): boolean {
+  return jobState === 'active' && job?.spec.suspend !== true;
 }
 
 /** trainSeconds over the time since startTime that was not idle; undefined while that is not known. */

@@ -27,7 +27,7 @@ export interface Pod extends KubeObject {
 }
 
 export interface Job extends KubeObject {
-  readonly spec: { readonly parallelism?: number } & Readonly<Record<string, unknown>>;
+  readonly spec: { readonly parallelism?: number; readonly suspend?: boolean } & Readonly<Record<string, unknown>>;
   readonly status?: { readonly conditions?: readonly KubeCondition[] };
 }
 

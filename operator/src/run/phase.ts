@@ -10,8 +10,12 @@ export function phaseOf(conditions: readonly Condition[], attempt: number, s: Si
   if (is('Complete')) return 'Complete';
   if (is('PodsReady') || isFinishing(s)) return 'Running';
   if (isSuspending(s)) return 'Suspended';
-  if (attempt === 0 || !is('Accepted')) return 'Pending';
+  if (attempt === 0 || isWaiting(s, is)) return 'Pending';
   return attempt === 1 && isFirstStart(s, is('Progressing')) ? 'Starting' : 'Restarting';
+}
+
+function isWaiting(s: Situation, is: (type: string) => boolean): boolean {
+  return !is('Accepted') || (!is('Admitted') && s.livePods.length === 0);
 }
 
 /** Suspended, or asked to be and no longer training as a whole. */

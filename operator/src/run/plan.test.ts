@@ -70,6 +70,6 @@ for (const name of names) {
 
 test('every check decides in at least one written-down world', () => {
   const decided = new Set(names.map((name) => (parse(readFileSync(join(TESTDATA, `${name}.plan.yaml`), 'utf8')) as { because: string }).because));
-  const all = ['isOver', 'isTrained', 'isUnreadable', 'hasStray', 'failedForGood', 'isStopping', 'isSuspended', 'startsTooSlowly', 'isRunning', 'givesQuotaBack', 'isBlocked', 'podsLinger', 'awaitsQuota', 'isDelayed', 'mayBegin', 'isUncreated'];
+  const all = ['isOver', 'isTrained', 'isUnreadable', 'hasStray', 'failedForGood', 'isStopping', 'isSuspended', 'isHeld', 'startsTooSlowly', 'isRunning', 'givesQuotaBack', 'isBlocked', 'podsLinger', 'awaitsQuota', 'isDelayed', 'mayBegin', 'isUncreated'];
   assert.deepEqual(all.filter((check) => !decided.has(check)), []);
 });

@@ -6,6 +6,8 @@ import { admissionFor, queueStateOf } from './queueState.ts';
 import type { QueueState } from './queueState.ts';
 import type { Situation } from './situation.ts';
 
+const LABEL_QUEUE = 'kueue.x-k8s.io/queue-name';
+
 export interface Admitted {
   readonly status: 'True' | 'False';
   readonly reason: Reason;
@@ -16,12 +18,23 @@ const NOT_INSTALLED = 'the cluster serves no Workload of kueue.x-k8s.io/v1beta2:
 
 /** The run's condition Admitted. */
 export function admittedCondition(s: Situation): Admitted {
+  const held = heldBecause(s);
+  if (held !== undefined) return waiting(held);
   const queue = s.seen.run.spec?.spec.queue?.name;
   if (queue === undefined) return { status: 'True', reason: 'NoQueue', message: 'the run asks for no quota' };
   const state = queueStateOf(s.seen);
   if (state === 'notInstalled') return { status: 'False', reason: 'KueueNotInstalled', message: NOT_INSTALLED };
   const workload = s.seen.queueing?.workload;
   return workload === undefined ? waiting(unasked(s, queue)) : saidOf(s, workload, state);
+}
+
+/** Kueue suspends Jobs it takes for its own: where a LocalQueue is named "default", or jobs without a queue are managed too. */
+export function heldBecause({ job, jobState, seen }: Situation): string | undefined {
+  if (job?.spec.suspend !== true || jobState !== 'active') return undefined;
+  const queue = job.metadata.labels?.[LABEL_QUEUE];
+  const where = queue === undefined ? '' : ` and waits in queue "${queue}" of Kueue`;
+  const twice = queue === undefined || seen.run.spec?.spec.queue === undefined ? '' : ', a second time: name PolarPretrain and PolarFinetune in integrations.externalFrameworks of Kueue (docs/queueing.md)';
+  return `Job "${job.metadata.name}" is suspended${where}${twice}`;
 }
 
 function saidOf(s: Situation, workload: Workload, state: QueueState): Admitted {

@@ -1,11 +1,12 @@
 // What a run does about its queue: asks for quota, waits, gives it back. queueState.ts says what the states mean.
 import type { Action } from '../runtime/apply.ts';
+import { restoreAttempt } from './children.ts';
 import type { Attempt } from './desired.ts';
 import { ANNOTATION_POD_SETS, hasReservation, specOf, statusOfWorkload } from './kueue.ts';
 import type { Workload } from './kueue.ts';
 import { initOf } from './mounts.ts';
 import { isTrue } from './objects.ts';
-import { admittedCondition, evictedBecause } from './queueCondition.ts';
+import { admittedCondition, evictedBecause, heldBecause } from './queueCondition.ts';
 import { admissionFor, queueStateOf, workloadState } from './queueState.ts';
 import type { QueueState } from './queueState.ts';
 import type { Situation } from './situation.ts';
@@ -20,11 +21,6 @@ const KEEPS_QUOTA: ReadonlySet<QueueState> = new Set(['none', 'unwanted', 'notIn
 /** An attempt that runs must stop. Kueue that was removed from the cluster takes nothing back. */
 export function losesQuota(s: Situation): boolean {
   return !KEEPS_QUOTA.has(queueStateOf(s.seen));
-}
-
-/** The run could go on if it had quota. */
-export function waitsForQuota(s: Situation): boolean {
-  return !s.isOver && s.jobState !== 'active' && s.jobState !== 'ending' && s.livePods.length === 0 && (losesQuota(s) || queueStateOf(s.seen) === 'notInstalled');
 }
 
 /** Check: an evicted run whose pods have ended gives its reservation back, whatever else it waits for. */
@@ -101,6 +97,12 @@ export function tendWorkload(s: Situation): readonly Action[] {
   if (workload === undefined || queueStateOf(s.seen) !== 'admitted') return [];
   const told = podsReady(workload, s.readyPods + s.donePods >= s.replicas, s.seen.now);
   return told === undefined ? prioritize(s, workload) : [told];
+}
+
+/** Check: the Job of the attempt is suspended. It starts, and its time to start begins, when whoever suspended it lets it go. */
+export function isHeld(s: Situation): Verdict | undefined {
+  const message = heldBecause(s);
+  return message === undefined ? undefined : { actions: restoreAttempt(s), progressing: { status: 'False', reason: 'WaitingForQuota', message } };
 }
 
 /** A run that is over frees its quota once its last pod has ended; the Workload stays as the record, and goes with the run. */

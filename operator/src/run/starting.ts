@@ -6,7 +6,7 @@ import type { Situation } from './situation.ts';
 
 /** When the workers of the attempt must all have started, in milliseconds since the epoch. */
 export function startDeadline(s: Situation): number {
-  return millisOf(s.job?.metadata.creationTimestamp ?? s.seen.now) + startDeadlineSeconds(s) * 1000;
+  return Math.max(millisOf(s.job?.metadata.creationTimestamp ?? s.seen.now), admittedSince(s)) + startDeadlineSeconds(s) * 1000;
 }
 
 /** Why the attempt is given up, once its workers have not all started in time; undefined before. */
@@ -43,6 +43,12 @@ function refusedTooLong(s: Situation): string | undefined {
 function refusalInStatus({ seen }: Situation): Condition | undefined {
   const stalled = isTrue(seen.run.status.conditions, 'Stalled') as Condition | undefined;
   return stalled?.reason === 'PodCreationRefused' ? stalled : undefined;
+}
+
+/** A Job that waits in a queue of its own is not late. */
+function admittedSince({ seen: { run, now } }: Situation): number {
+  const { status, lastTransitionTime } = run.status.conditions?.find(({ type }) => type === 'Admitted') ?? {};
+  return status === 'False' ? millisOf(now) : lastTransitionTime === undefined ? 0 : millisOf(lastTransitionTime);
 }
 
 function startDeadlineSeconds(s: Situation): number {
