@@ -102,6 +102,10 @@ test: setup ## Everything CI runs: lint, generated files, unit, trainer and inte
 test-e2e: setup ## Runs, faults and bad input end to end on an embedded cluster (about three minutes).
 	@$(NODE) hack/test.ts e2e
 
+.PHONY: test-kueue
+test-kueue: setup ## Runs in queues of the real Kueue manager (two to four minutes; it is built on first use, about three).
+	@$(NODE) hack/test.ts kueue
+
 .PHONY: test-faults
 test-faults: setup ## Checkpoints broken at every system call, storage error and byte (about two minutes).
 	@cd trainer && POLAR_EXHAUSTIVE=1 OMP_NUM_THREADS=1 .venv/bin/pytest -q tests/test_checkpoint_faults.py tests/test_checkpoint.py

@@ -1,6 +1,6 @@
 // Runs every suite that CI runs, one after the other, streams what they print and ends with `N passed, N failed`.
-// Usage: node hack/test.ts [SUITE ...]      suites: lint generated unit trainer official integration e2e
-// Without a name: all of them when CI=true, all but e2e otherwise.
+// Usage: node hack/test.ts [SUITE ...]      suites: lint generated unit trainer official integration e2e kueue
+// Without a name: all of them when CI=true, all but e2e and kueue otherwise.
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
@@ -86,6 +86,7 @@ const SUITES: readonly Suite[] = [
   { name: 'integration', says: 'on a real kube-apiserver and etcd (built on first use, about five minutes on two cores)',
     run: () => onCluster('test/integration/*.test.ts') },
   { name: 'e2e', says: 'whole runs, faults and bad input on an embedded cluster (about three minutes)', run: () => onCluster('test/e2e/*.test.ts') },
+  { name: 'kueue', says: 'queues of the real Kueue manager (built on first use, about three minutes; then about three)', run: () => onCluster('test/kueue/*.test.ts') },
 ];
 
 const wanted = process.argv.slice(2);
@@ -97,7 +98,8 @@ if (unknown.length > 0) {
 
 let total: Outcome = { passed: 0, failed: 0 };
 const lines: string[] = [];
-const byDefault = SUITES.filter(({ name }) => name !== 'e2e' || process.env['CI'] === 'true');
+const SLOW: ReadonlySet<string> = new Set(['e2e', 'kueue']);
+const byDefault = SUITES.filter(({ name }) => !SLOW.has(name) || process.env['CI'] === 'true');
 const chosen = wanted.length === 0 ? byDefault : SUITES.filter(({ name }) => wanted.includes(name));
 for (const suite of chosen) {
   console.log(`\n=== ${suite.name}: ${suite.says}`);
