@@ -42,7 +42,8 @@ export interface Lane {
 
 export const LIMITS: Limits = {
   minWriteIntervalMs: 1000,
-  writesPerSecond: 100,
+  // A write of a full status takes the API server 20 to 40 ms of processor time: this is one to two of its cores.
+  writesPerSecond: 50,
   writesAtOnce: 16,
   pendingBytesPerRun: 2 << 20,
   pendingBytes: 64 << 20,
@@ -51,7 +52,7 @@ export const LIMITS: Limits = {
   bytesPerSecond: 512 << 10,
   byteBurst: 4 << 20,
   streamsPerPod: 2,
-  messagesInFlight: 32,
+  messagesInFlight: 512,
   knownReviews: { atOnce: 24, waiting: 4096 },
   unknownReviews: { atOnce: 4, waiting: 64 },
   suspectAfter: 5,

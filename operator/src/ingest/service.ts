@@ -8,17 +8,17 @@ import { ReportRequestSchema, ReportResponseSchema, Telemetry } from '../gen/tel
 const serialize = <S extends DescMessage>(schema: S) => (message: MessageShape<S>): Buffer => Buffer.from(toBinary(schema, message));
 const deserialize = <S extends DescMessage>(schema: S) => (bytes: Buffer): MessageShape<S> => fromBinary(schema, bytes);
 
-// A message does not know how long it was.
-const lengths = new WeakMap<ReportRequest, number>();
+// Decoded, a report takes eight times its bytes: what has to be kept for later is kept as it came.
+const wires = new WeakMap<ReportRequest, Buffer>();
 
-/** Bytes of a report on the wire; 0 of one that was made here. */
-export function bytesOf(report: ReportRequest): number {
-  return lengths.get(report) ?? 0;
+/** A report as it came over the wire. */
+export function wireOf(report: ReportRequest): Buffer {
+  return wires.get(report) ?? serialize(ReportRequestSchema)(report);
 }
 
-function deserializeReport(bytes: Buffer): ReportRequest {
-  const report = fromBinary(ReportRequestSchema, bytes, { readUnknownFields: false });
-  lengths.set(report, bytes.length);
+export function decodeReport(wire: Buffer): ReportRequest {
+  const report = fromBinary(ReportRequestSchema, wire, { readUnknownFields: false });
+  wires.set(report, wire);
   return report;
 }
 
@@ -27,7 +27,7 @@ const report: MethodDefinition<ReportRequest, ReportResponse> = {
   requestStream: true,
   responseStream: true,
   requestSerialize: serialize(ReportRequestSchema),
-  requestDeserialize: deserializeReport,
+  requestDeserialize: decodeReport,
   responseSerialize: serialize(ReportResponseSchema),
   responseDeserialize: deserialize(ReportResponseSchema),
 };

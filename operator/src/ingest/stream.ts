@@ -11,9 +11,9 @@ import type { IngestMetrics } from './metrics.ts';
 import { Refusal, permissionDenied, unavailable } from './refusal.ts';
 import { isSameWish, wishOf } from './runs.ts';
 import type { Runs, Wish } from './runs.ts';
-import { bytesOf } from './service.ts';
+import { decodeReport, wireOf } from './service.ts';
 import type { Wheel } from './wheel.ts';
-import type { RunWriter } from './writer.ts';
+import type { Fold, RunWriter } from './writer.ts';
 
 export type ReportCall = ServerDuplexStream<ReportRequest, ReportResponse>;
 
@@ -110,15 +110,16 @@ export class TrainerStream {
       this.#options.metrics.messages.inc({ result: 'refused' });
       return this.end(error);
     }
-    const written: Promise<void> = this.#write(message, receivedAt).catch((error: unknown) => this.end(error)).finally(() => this.#inFlight.delete(written));
+    const merging = mergingOf(message);
+    const written: Promise<void> = this.#write(merging, receivedAt).catch((error: unknown) => this.end(error)).finally(() => this.#inFlight.delete(written));
     this.#inFlight.add(written);
-    this.#pauseAfter(message, written);
+    this.#pauseAfter(merging.bytes, written);
   }
 
   /** What comes too fast, or is not kept fast enough, is not read: HTTP/2 then holds up the sender. */
-  #pauseAfter(message: ReportRequest, written: Promise<void>): void {
+  #pauseAfter(bytes: number, written: Promise<void>): void {
     const { isFull, messagesInFlight, pauseMs, wheel } = this.#options;
-    const ms = pauseMs(bytesOf(message));
+    const ms = pauseMs(bytes);
     const resume = (): void => {
       if (!this.#isClosed) this.#call.resume();
     };
@@ -142,30 +143,23 @@ export class TrainerStream {
     if (message.seq < 1n || message.seq > BigInt(Number.MAX_SAFE_INTEGER)) throw new Refusal(grpcStatus.INVALID_ARGUMENT, 'seq must be at least 1 and below 2^53');
   }
 
-  async #write(message: ReportRequest, receivedAt: number): Promise<void> {
+  async #write(merging: Merging, receivedAt: number): Promise<void> {
     const { metrics } = this.#options;
-    let isNews = false;
-    let refusedFields = 0;
     await this.#writer.submit({
-      fold: (status, context) => {
-        const merged = mergeReport(status, message, context);
-        isNews ||= merged.accepted;
-        refusedFields = Math.max(refusedFields, merged.refusedFields);
-        return merged.status;
-      },
-      bytes: bytesOf(message),
-      isUrgent: message.final || this.#wish.saveAndStop,
+      fold: merging.fold,
+      bytes: merging.bytes,
+      isUrgent: merging.isFinal || this.#wish.saveAndStop,
       onAccepted: () => {
         metrics.acceptSeconds.observe((performance.now() - receivedAt) / 1000);
-        if (message.seq > this.#acceptedSeq) this.#acceptedSeq = message.seq;
+        if (merging.seq > this.#acceptedSeq) this.#acceptedSeq = merging.seq;
         this.#respondSoon();
       },
     });
-    metrics.messages.inc({ result: isNews ? 'accepted' : 'duplicate' });
-    metrics.points.inc(isNews ? message.points.length : 0);
-    metrics.refusedFields.inc(refusedFields);
+    metrics.messages.inc({ result: merging.isNews ? 'accepted' : 'duplicate' });
+    metrics.points.inc(merging.isNews ? merging.points : 0);
+    metrics.refusedFields.inc(merging.refusedFields);
     metrics.ackSeconds.observe((performance.now() - receivedAt) / 1000);
-    if (message.seq > this.#ackedSeq) this.#ackedSeq = message.seq;
+    if (merging.seq > this.#ackedSeq) this.#ackedSeq = merging.seq;
     this.#respondSoon();
   }
 
@@ -207,4 +201,32 @@ export class TrainerStream {
     this.#isClosed = true;
     this.#options.onClose(this);
   }
+}
+
+/** A report on its way into the status. */
+interface Merging {
+  readonly seq: bigint;
+  readonly points: number;
+  readonly bytes: number;
+  readonly isFinal: boolean;
+  isNews: boolean;
+  refusedFields: number;
+  readonly fold: Fold;
+}
+
+/** The decoded report is let go of when it has been merged once; should that have to be done again, it is decoded again. */
+function mergingOf(message: ReportRequest): Merging {
+  const wire = wireOf(message);
+  let decoded: ReportRequest | undefined = message;
+  const merging: Merging = {
+    seq: message.seq, points: message.points.length, bytes: wire.length, isFinal: message.final, isNews: false, refusedFields: 0,
+    fold: (status, context) => {
+      const merged = mergeReport(status, decoded ?? decodeReport(wire), context);
+      decoded = undefined;
+      merging.isNews ||= merged.accepted;
+      merging.refusedFields = Math.max(merging.refusedFields, merged.refusedFields);
+      return merged.status;
+    },
+  };
+  return merging;
 }
