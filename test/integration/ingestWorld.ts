@@ -164,10 +164,10 @@ export class World {
   }
 
   /** A token of the default service account, bound to a pod as the kubelet asks for it, or to nothing. */
-  async token(pod: Stored | undefined, audience = TOKEN_AUDIENCE): Promise<string> {
+  async token(pod: Stored | undefined, audience = TOKEN_AUDIENCE, seconds = 600): Promise<string> {
     const boundObjectRef = pod === undefined ? undefined : { apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name, uid: pod.metadata.uid };
     const answer = await this.client.request<{ status: { token: string } }>('POST', pathOf(SERVICE_ACCOUNTS, { namespace: this.namespace, name: 'default', subresource: 'token' }), {
-      body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { audiences: [audience], expirationSeconds: 600, boundObjectRef } },
+      body: { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { audiences: [audience], expirationSeconds: seconds, boundObjectRef } },
     });
     return answer.status.token;
   }
@@ -182,11 +182,11 @@ export class World {
   }
 
   /** A run with its Job, its worker 0 and that pod's token. */
-  async training(name: string): Promise<{ run: StoredRun; job: Stored; pod: Stored; token: string }> {
+  async training(name: string, tokenSeconds = 600): Promise<{ run: StoredRun; job: Stored; pod: Stored; token: string }> {
     const run = await this.run(name);
     const job = await this.job(run);
     const pod = await this.pod(`${name}-1-0`, job);
-    return { run, job, pod, token: await this.token(pod) };
+    return { run, job, pod, token: await this.token(pod, TOKEN_AUDIENCE, tokenSeconds) };
   }
 
   #object(of: Resource, name: string): KubeObject {
