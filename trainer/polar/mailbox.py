@@ -62,6 +62,11 @@ class Mailbox:
                 self._unacked.append(self._next_message())
             return [message for message in self._unacked if message.seq > after_seq]
 
+    def beat(self) -> None:
+        """Makes a message without news, unless one is on its way already: only to be heard."""
+        with self._changed:
+            self._has_news = self._has_news or not self._unacked
+
     def ack(self, seq: int) -> None:
         """Forgets the messages up to and including `seq`."""
         with self._changed:

@@ -34,7 +34,11 @@ CHANNEL_OPTIONS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where to report. `rejected_backoff_seconds` is the pause after an answer that a retry will hardly change."""
+    """Where to report. `rejected_backoff_seconds` is the pause after an answer that a retry will hardly change.
+
+    A message goes out every `heartbeat_seconds` at least: a step, a validation or an export may take long, and the
+    operator replaces an attempt that it has not heard of for recovery.silenceTimeoutSeconds.
+    """
 
     address: str
     token_path: str
@@ -43,6 +47,7 @@ class Target:
     first_backoff_seconds: float = 0.5
     longest_backoff_seconds: float = 15.0
     rejected_backoff_seconds: float = 30.0
+    heartbeat_seconds: float = 60.0
 
 
 class TelemetryStream:
@@ -108,12 +113,14 @@ class TelemetryStream:
                 self._mailbox.wake()
 
     def _requests(self, ended: threading.Event) -> Iterator[pb.ReportRequest]:
-        sent = 0
+        sent, told_at = 0, time.monotonic()
         while not ended.is_set():
             for message in self._mailbox.outgoing(sent):
-                sent = message.seq
+                sent, told_at = message.seq, time.monotonic()
                 yield message
             self._mailbox.wait(self._target.interval_seconds)
+            if time.monotonic() - told_at >= self._target.heartbeat_seconds:
+                self._mailbox.beat()
 
     def _on_response(self, response: pb.ReportResponse) -> None:
         if response.attempt != self._attempt:

@@ -163,6 +163,20 @@ def test_a_server_that_never_answers_costs_the_loop_nothing_and_the_end_its_time
     assert len(read_points(tmp_path / "run" / "metrics.jsonl")) == 2000
 
 
+def test_a_run_that_has_nothing_to_tell_for_long_is_heard_of_all_the_same(
+    start: Start, ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick: Callable[..., telemetry.Target] = report.Target
+    monkeypatch.setattr(report, "Target", lambda **fields: quick(**fields, heartbeat_seconds=0.3))
+    reporter = start(ingest)
+    reporter.progress(stage="Training", step=5, total_steps=9)
+    ingest.wait_for(lambda: len(ingest.held) >= 5)
+    assert ingest.received == sorted(set(ingest.received)), "each message once"
+    assert [held.progress.step for held in ingest.held.values() if held.HasField("progress")][-1] == 5
+    assert all(not held.ListFields()[3:] for seq, held in ingest.held.items() if seq > 3), "who it is, nothing more"
+    assert reporter.finish("Complete", timeout=20)
+
+
 def test_commands_reach_the_loop(start: Start, ingest: Ingest) -> None:
     ingest.command.save_and_stop = True
     ingest.command.keep_steps.append(900)
