@@ -69,8 +69,7 @@ class StagedSnapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointInfo:
-    """A complete checkpoint on storage. `completed_at` is for display only (RFC 3339, UTC), `resumed_before` as in
-    the manifest."""
+    """A complete checkpoint on storage. `completed_at` is for display only (RFC 3339, UTC)."""
 
     step: int
     path: Path
@@ -199,7 +198,7 @@ def _write_part(root: Path, temporary: Path, staged: StagedSnapshot, team: Team)
         with storage_errors(root, f"saving part {team.rank + 1} of {team.ranks} of {root / staged.name}"):
             root.mkdir(parents=True, exist_ok=True)
             temporary.mkdir(exist_ok=True)
-            publish(temporary, team, _write_tensors(temporary, staged, team))
+            publish(temporary, team, write_tensors(temporary, staged, team))
     except Exception as error:
         if not temporary.exists():
             return  # rank 0 gave up, and says why
@@ -207,7 +206,7 @@ def _write_part(root: Path, temporary: Path, staged: StagedSnapshot, team: Team)
         raise
 
 
-def _write_tensors(directory: Path, staged: StagedSnapshot, team: Team) -> dict[str, Entry]:
+def write_tensors(directory: Path, staged: StagedSnapshot, team: Team) -> dict[str, Entry]:
     """Writes this rank's tensor files, each fsynced."""
     return {
         part: tensors.write(directory / part)
@@ -218,12 +217,24 @@ def _write_tensors(directory: Path, staged: StagedSnapshot, team: Team) -> dict[
 
 def _write_files(directory: Path, staged: StagedSnapshot, team: Team) -> Manifest:
     """Writes all files, the manifest last, when the parts of all ranks are there; then the directory."""
+    files = write_tensors(directory, staged, team) | write_texts(directory, staged) | collect(directory, team)
+    data = manifest_of(staged, team, files)
+    write_file(directory / MANIFEST, data)
+    fsync_path(directory)
+    return manifests.parse_manifest(directory / MANIFEST, data)
+
+
+def write_texts(directory: Path, staged: StagedSnapshot) -> dict[str, Entry]:
+    """Writes the files that hold no tensors, each fsynced."""
     meta = staged.meta
-    files = _write_tensors(directory, staged, team)
-    files[STATE] = write_file(directory / STATE, _json(meta.state))
-    files[CONFIG] = write_file(directory / CONFIG, _json(meta.config))
-    files[TOKENIZER] = write_file(directory / TOKENIZER, meta.tokenizer_json.encode())
-    files |= collect(directory, team)
+    texts = {STATE: _json(meta.state), CONFIG: _json(meta.config), TOKENIZER: meta.tokenizer_json.encode()}
+    return {name: write_file(directory / name, data) for name, data in texts.items()}
+
+
+def manifest_of(staged: StagedSnapshot, team: Team, files: dict[str, Entry]) -> bytes:
+    """The manifest of a checkpoint with these files."""
+    meta = staged.meta
+    before = meta.config.get("resumeBeforeStep")
     document = {
         "formatVersion": 1 if team.ranks == 1 else 2, "step": meta.step, "tokens": meta.tokens,
         "dataCursor": meta.state.get("dataCursor"), "worldSize": meta.world_size,
@@ -231,13 +242,9 @@ def _write_files(directory: Path, staged: StagedSnapshot, team: Team) -> Manifes
         "valLoss": meta.val_loss, "completedAt": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {name: files[name] for name in manifests.file_names(team.ranks)},
         **({"shards": team.ranks} if team.ranks > 1 else {}), **({"folder": team.folder} if team.folder else {}),
+        **({"resumedBefore": before} if before else {}),
     }  # fmt: skip
-    before = meta.config.get("resumeBeforeStep")
-    document |= {"resumedBefore": before} if before else {}
-    data = _json({**document, "selfHash": manifests.canonical_hash(document)})
-    write_file(directory / MANIFEST, data)
-    fsync_path(directory)
-    return manifests.parse_manifest(directory / MANIFEST, data)
+    return _json({**document, "selfHash": manifests.canonical_hash(document)})
 
 
 def _commit(temporary: Path, target: Path, written: Manifest) -> CheckpointInfo:

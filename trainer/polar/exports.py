@@ -13,10 +13,11 @@ from polar.config import RunConfig
 from polar.config_runtime import Format
 from polar.distributed import Dist
 from polar.durable import remove_tree
-from polar.fetch import Pod, Wanted, fetch_together
+from polar.fetch import Wanted, fetch_together
 from polar.hf_export import HfOptions, ValueTooLargeError, export_hf
 from polar.manifest import MANIFEST
 from polar.patience import patiently
+from polar.pod import Pod
 from polar.remote import Remote, remote_of
 from polar.retention import best_of
 from polar.s3_errors import NoSuchObjectError

@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from polar import checkpoint
@@ -14,6 +15,7 @@ from polar.errors import CheckpointError, ConfigError
 from polar.manifest import MANIFEST, is_of_this_past
 from polar.metrics_log import NAME as METRICS
 from polar.patience import patiently
+from polar.pod import Pod
 from polar.remote import Found, Remote
 from polar.resume import agree, newest_of
 from polar.s3_errors import NoSuchObjectError
@@ -23,25 +25,12 @@ SCHEME = "s3://"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pod:
-    """This rank's place among the ranks that share its folder."""
-
-    rank: int = 0
-    ranks: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
 class Wanted:
     """A checkpoint; `manifest_sha256` pins it, `model_only` leaves optimizer and RNG where they are."""
 
     name: str
     manifest_sha256: str | None = None
     model_only: bool = False
-
-
-def pod_of(config: RunConfig, dist: Dist) -> Pod:
-    """The worker that a rank belongs to."""
-    return Pod(rank=dist.local_rank, ranks=config.gang.processes_per_worker)
 
 
 def given(config: RunConfig, uri: str) -> tuple[Remote, str]:
@@ -111,7 +100,7 @@ def fetch_folder(remote: Remote, name: str, dist: Dist, pod: Pod) -> Path:
             file = key.removeprefix(f"{name}/")
             if file and "/" not in file:  # of subfolders nothing is read
                 target.mkdir(parents=True, exist_ok=True)
-                patiently(lambda key=key, file=file: remote.bucket.download(key, target / file, _beat))  # type: ignore[misc]
+                patiently(partial(remote.bucket.download, key, target / file, _beat))
     dist.barrier()
     return target
 

@@ -7,6 +7,7 @@ Weights, tokenizer and architecture come from config.model.init. Leaves checkpoi
 config.checkpoint.directory and continues from the newest one.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from polar.loop import Loop, stopping
 from polar.model import size_of
 from polar.optim import adamw
 from polar.pairs import PreferenceTriplets
+from polar.pod import pod_of
 from polar.preflight import preflight
 from polar.progress import Progress, reporting
 from polar.row_check import PREFERENCES
@@ -46,7 +48,8 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         progress = Progress(reporter, summary, config, dist)
         progress.found(start)
         # 3 data: rows, tokenizer, tokens, kept on disk beside the checkpoints
-        store = DataStore(Path(config.checkpoint.directory), dist, progress.preparing, lambda: stopping(dist, reporter))
+        folder, stop = Path(config.checkpoint.directory), partial(stopping, dist, reporter)
+        store = DataStore(folder, dist, progress.preparing, stop, pod_of(config, dist))
         data = read_triplets(config, store, progress)
         encoder = tokenizer_from_checkpoint(start.weights.tokenizer_json, start.weights.where)
         task = make_task(config, data, encoder, store)

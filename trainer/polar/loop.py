@@ -12,6 +12,7 @@ from polar.evaluate import Stopped, never
 from polar.exports import export_best
 from polar.interval import Interval
 from polar.loader import Batch, Loader
+from polar.pod import pod_of
 from polar.progress import Progress
 from polar.remote import remote_of
 from polar.replicas import check_replicas
@@ -147,7 +148,8 @@ class Loop:
     def _saves(self, state: TrainState) -> Saves:
         options = self.config.checkpoint
         home = Home(
-            root=Path(options.directory), remote=remote_of(options), before=self.config.resume_before_step
+            root=Path(options.directory), remote=remote_of(options), before=self.config.resume_before_step,
+            pod=pod_of(self.config, self.dist),
         )
         also = self.reporter.commands
         keep = Keep(

@@ -7,6 +7,7 @@ Leaves checkpoints `step-.../` and `metrics.jsonl` in config.checkpoint.director
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from polar.errors import Interrupted
 from polar.loop import Loop, stopping
 from polar.model import size_of
 from polar.optim import adamw
+from polar.pod import pod_of
 from polar.pool import make_task, read_pool
 from polar.preflight import preflight
 from polar.progress import Progress, reporting
@@ -43,7 +45,8 @@ def main(config_path: str, summary: dict[str, Any]) -> None:
         progress = Progress(reporter, summary, config, dist)
         progress.found(start)
         # 3 data: rows, tokenizer, tokens, kept on disk beside the checkpoints
-        store = DataStore(Path(config.checkpoint.directory), dist, progress.preparing, lambda: stopping(dist, reporter))
+        folder, stop = Path(config.checkpoint.directory), partial(stopping, dist, reporter)
+        store = DataStore(folder, dist, progress.preparing, stop, pod_of(config, dist))
         data = read_pool(config, store, progress)
         encoder = make_encoder(config, start, data, dist)
         task = make_task(config, data, encoder, store)

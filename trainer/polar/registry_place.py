@@ -2,6 +2,7 @@
 
 import contextlib
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -109,7 +110,7 @@ class InBucket:
 
     def remove(self, names: list[str]) -> None:
         for name in names:
-            patiently(lambda name=name: self._remote.remove(name))  # type: ignore[misc]
+            patiently(partial(self._remote.remove, name))
 
     def clean(self) -> list[str]:
         return patiently(self._remote.clean)
@@ -119,7 +120,7 @@ class InBucket:
         bucket = self._remote.bucket.at(f"{self._remote.bucket.prefix}/")
         keys = sorted(patiently(bucket.list), key=lambda key: not is_manifest(key))
         for key in keys:
-            patiently(lambda key=key: bucket.delete(key))  # type: ignore[misc]
+            patiently(partial(bucket.delete, key))
         patiently(bucket.abort_uploads)
         return len([key for key in keys if is_manifest(key) and key.endswith(MANIFEST)])
 

@@ -155,7 +155,7 @@ class Remote:
         self.bucket.abort_uploads()
         objects = self.bucket.list("step-")
         named = {folder for key in objects if is_manifest(key) for folder in self._named_by(key)}
-        left = [key for key in objects if not is_manifest(key) and not any(map(key.startswith, named))]
+        left = [key for key in objects if not is_manifest(key) and (_is_note(key) or not key.startswith(tuple(named)))]
         doomed = [key for key in left if STEP_NAME.match(key.partition("/")[0])]
         for key in doomed:
             self.bucket.delete(key)
@@ -203,6 +203,11 @@ class Remote:
     def _delete_all(self, start: str) -> None:
         for key in self.bucket.list(start):
             self.bucket.delete(key)
+
+
+def _is_note(key: str) -> bool:
+    """Whether ranks in different pods wrote it to each other (see `parts`)."""
+    return key.rpartition("/")[2].startswith(".part-")
 
 
 def remote_of(options: Checkpoint) -> Remote | None:

@@ -13,14 +13,17 @@ from pathlib import Path
 
 from torch import nn
 
-from polar import checkpoint, retention
+from polar import checkpoint, parts, retention
 from polar.checkpoint import Buffers, CheckpointInfo, Snapshot, StagedSnapshot
 from polar.distributed import Dist
+from polar.metrics_log import NAME as METRICS
+from polar.parts import Persistence
+from polar.pod import Pod
 from polar.remote import Remote
 from polar.retention import Keep
 from polar.shard import is_sharded, part_of
 from polar.team import Team
-from polar.uploader import Uploader
+from polar.uploader import Uploader, set_aside, thin_out
 
 STEP_BYTES = 8  # AdamW's step count of a parameter
 
@@ -30,12 +33,13 @@ class Home:
     """Where a run's checkpoints are. `remote`: the bucket, if there is one; `root` is then on the way there.
 
     `before`: config.resumeBeforeStep; checkpoints of later steps that were saved before the run went back are set aside
-    when it saves again.
+    when it saves again. `pod`: the ranks that share `root`, all when there is none.
     """
 
     root: Path
     remote: Remote | None = None
     before: int | None = None
+    pod: Pod | None = None
 
 
 class Saver:
@@ -55,6 +59,8 @@ class Saver:
         self._error: BaseException | None = None
         self._news: list[CheckpointInfo] | None = None
         self._ending = threading.Event()
+        self._remote, pods = home.remote, home.pod and home.pod.ranks < dist.world_size
+        self._persist = Persistence(self._ending) if home.remote and pods else None
         self._uploader = Uploader(home.remote, keep, home.before) if home.remote and dist.is_main else None
         if dist.is_main:
             retention.clean(self._root)
@@ -76,18 +82,24 @@ class Saver:
 
     def submit(self, snapshot: Snapshot) -> None:
         """Starts saving a copy of `snapshot`; waits for the save before it. Raises what that one failed with."""
-        self.wait()
         sharded = any(is_sharded(tensor) for tensor in snapshot.model.values())
+        if sharded and self._persist and self._dist.any(self._persist.in_trouble):
+            self._persist.give_up()
+        self.wait()
         if not sharded and not self._dist.is_main:
             return
         self._saves += 1
+        token = f"{self._token}-{self._saves}"
         team = Team(
             rank=self._dist.rank if sharded else 0, ranks=self._dist.world_size if sharded else 1,
-            token=f"{self._token}-{self._saves}", folder=f"{self._token}-{self._saves}" if self._uploader else None,
-            ending=self._ending,
+            token=token, folder=token if self._remote else None, ending=self._ending,
         )  # fmt: skip
         staged = checkpoint.stage(snapshot, self._buffers, team.is_main)
-        self._thread = threading.Thread(target=self._save, args=(staged, team), name="checkpoint-saver")
+        save = self._save
+        if sharded and self._persist:
+            self._persist = Persistence(self._ending)
+            save = self._save_parts
+        self._thread = threading.Thread(target=save, args=(staged, team), name="checkpoint-saver")
         self._thread.start()
 
     def wait(self) -> None:
@@ -139,6 +151,24 @@ class Saver:
             self._news = checkpoint.list_complete(self._root)
             retention.collect_garbage(self._root, self._keep, verified_step=info.step)
             self._news = checkpoint.list_complete(self._root)
+        except BaseException as error:
+            self._error = error
+
+    def _save_parts(self, staged: StagedSnapshot, team: Team) -> None:
+        """Saves what ranks in different pods hold."""
+        remote, persist = self._remote, self._persist
+        assert remote and persist
+        try:
+            if team.is_main:
+                self._before_commit()
+                persist(lambda: set_aside(remote, self._before))
+                if (metrics := self._root / METRICS).exists():
+                    persist(lambda: remote.bucket.upload(metrics, METRICS))
+            info = parts.write(remote, staged, team, persist)
+            if info and self._uploader:
+                self._uploader.tell(persist(lambda: thin_out(remote, self._keep, info)))
+        except parts.GivenUpError:
+            return
         except BaseException as error:
             self._error = error
 

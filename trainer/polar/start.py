@@ -10,12 +10,13 @@ from polar.config import Init, RunConfig
 from polar.config_runtime import ResumeFrom
 from polar.distributed import Dist
 from polar.errors import CheckpointError, ConfigError
-from polar.fetch import SCHEME, Wanted, fetch_folder, fetch_together, given, load_from_bucket, pod_of
+from polar.fetch import SCHEME, Wanted, fetch_folder, fetch_together, given, load_from_bucket
 from polar.manifest import MANIFEST
 from polar.model import RewardModel, initial_weights
 from polar.parallel import Net, place
 from polar.patience import patiently
 from polar.plan import ModelDimensions
+from polar.pod import pod_of
 from polar.remote import remote_of
 from polar.resume import load_agreed, load_together
 from polar.state import TrainState, fill_model, restore

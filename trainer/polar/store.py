@@ -24,6 +24,7 @@ from polar.distributed import Dist
 from polar.durable import fsync_path, remove_tree, storage_errors, write_file
 from polar.errors import Interrupted, PolarError
 from polar.manifest import canonical_hash
+from polar.pod import Pod
 from polar.sampling import Index
 from polar.watch import WATCH
 
@@ -45,22 +46,23 @@ class DataStore:
     """The derived data of one run, below its checkpoint directory. All methods are collective.
 
     `tell` is called on rank 0 every few seconds of a build with a line for people; `stopping` says, on all ranks alike,
-    whether to give up.
+    whether to give up. `pod`: the ranks that share `root`, all when there is none; each pod builds its own data.
     """
 
     def __init__(
         self, root: Path, dist: Dist, tell: Callable[[str], None] = lambda line: None,
-        stopping: Callable[[], bool] = lambda: False,
+        stopping: Callable[[], bool] = lambda: False, pod: Pod | None = None,
     ) -> None:  # fmt: skip
         self._root, self._dist, self._tell, self._stopping = root, dist, tell, stopping
+        self._pod = pod or Pod(rank=dist.rank, ranks=dist.world_size)
         self._used: set[str] = set()
-        if dist.is_main:
+        if self._leads:
             self._remove(lambda name: name.startswith(TEMPORARY))
 
     @property
     def shard(self) -> tuple[int, int]:
         """Which share of a build's work is this rank's, and how many shares there are."""
-        return self._dist.rank, self._dist.world_size
+        return self._pod.rank, self._pod.ranks
 
     def ready(self, name: str, key: Callable[[], dict[str, Any]], build: Build) -> Path:
         """The folder of that name and key, built by `build(folder)` unless a good one is there.
@@ -69,43 +71,49 @@ class DataStore:
         may share the work among them; what it returns on rank 0 is noted in the manifest. Raises on all ranks what
         rank 0 raises, StorageFullError among it, and leaves nothing behind then; Interrupted when told to stop.
         """
-        wanted = None
         with self._agreed() as plan:
             if self._dist.is_main:
                 wanted = {**key(), "formatVersion": FORMAT_VERSION}
                 name = f"{PREFIX}{name}-{canonical_hash(wanted)[:16]}"
-                plan += [name, is_good(self._root / name, wanted), f".tmp-{name}-{secrets.token_hex(4)}"]
-        name, good, temporary = plan
-        if not good:
+                plan += [name, wanted, f".tmp-{name}-{secrets.token_hex(4)}"]
+        name, wanted, temporary = plan
+        if self._dist.any(self._leads and not is_good(self._root / name, wanted)):
             self._build(self._root / name, self._root / temporary, wanted, build)
         self._used.add(name)
         return self._root / name
 
     def remove_stale(self) -> None:
         """Remove folders that were not asked for in this attempt."""
-        if self._dist.is_main:
+        if self._leads:
             self._remove(lambda name: bool(FOLDER.fullmatch(name)) and name not in self._used)
 
     def remove_all(self) -> None:
         """Remove every folder: the run is done. Maps that are still open stay readable."""
         self._dist.barrier()
-        if self._dist.is_main:
+        if self._leads:
             self._remove(lambda name: bool(FOLDER.fullmatch(name)) or name.startswith(TEMPORARY))
 
-    def _build(self, folder: Path, temporary: Path, key: dict[str, Any] | None, build: Build) -> None:
+    @property
+    def _leads(self) -> bool:
+        """Whether this rank does what one of those that share a folder does."""
+        return self._pod.rank == 0
+
+    def _build(self, folder: Path, temporary: Path, key: dict[str, Any], build: Build) -> None:
         try:
             with self._agreed():
-                if self._dist.is_main:
+                if self._leads:
                     temporary.mkdir(parents=True)
+            self._dist.barrier()
             info = self._together(build(temporary))
             with self._agreed():
-                if key is not None:
+                if self._leads:
                     _seal(temporary, key, info or {})
                     remove_tree(folder)
                     temporary.rename(folder)
                     fsync_path(self._root)
+            self._dist.barrier()
         except BaseException:
-            if self._dist.is_main:
+            if self._leads:
                 with contextlib.suppress(OSError):
                     remove_tree(temporary)
             raise

@@ -118,24 +118,15 @@ class Uploader:
         remote.upload(info.name, manifest, manifest.files, self._count)
         if (metrics := Path(remote.root) / METRICS).exists():
             remote.bucket.upload(metrics, METRICS)
-        self._set_aside()
+        set_aside(remote, self._before)
         stored = remote.commit(info.name, data, say)
         self._moved = time.monotonic()
-        remote.bucket.put("LATEST", f"{info.name}\n".encode())
-        self._tell(remote.complete())
-        for one in self._keep.doomed(self.complete):
-            if one.step != stored.step:
-                remote.remove(one.name)
-                self._moved = time.monotonic()
-        self._tell(remote.complete())
+        self.tell(remote.complete())
+        self.tell(thin_out(remote, self._keep, stored))
 
-    def _tell(self, complete: list[CheckpointInfo]) -> None:
+    def tell(self, complete: list[CheckpointInfo]) -> None:
+        """Say which checkpoints there are now."""
         self._news = self.complete = complete
-
-    def _set_aside(self) -> None:
-        for one in self._remote.complete() if self._before else ():
-            if not is_of_this_past(one.step, one.resumed_before, self._before):
-                self._remote.set_aside(one.name)
 
     def _prune(self) -> None:
         """Removes local checkpoints but the newest and the one that waits, which may be written at this moment."""
@@ -146,6 +137,22 @@ class Uploader:
 
     def _count(self, _bytes: int) -> None:
         self._moved = time.monotonic()
+
+
+def set_aside(remote: Remote, before: int | None) -> None:
+    """Hides the checkpoints that a run left when it went back to before a step."""
+    for one in remote.complete() if before else ():
+        if not is_of_this_past(one.step, one.resumed_before, before):
+            remote.set_aside(one.name)
+
+
+def thin_out(remote: Remote, keep: Keep, newest: CheckpointInfo) -> list[CheckpointInfo]:
+    """Removes the checkpoints that do not stay, once a new one is there; those that are left, oldest first."""
+    remote.bucket.put("LATEST", f"{newest.name}\n".encode())
+    for one in keep.doomed(remote.complete()):
+        if one.step != newest.step:
+            remote.remove(one.name)
+    return remote.complete()
 
 
 def say(line: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pods import Pods, new_pods
 from programs import Gang, complete, points, start_server, tensor_hashes
 from run_documents import pretrain_document, trajectory_rows, write_json, write_jsonl
 from s3_server import BUCKET, Server
@@ -62,3 +63,30 @@ def test_a_run_leaves_the_checkpoints_of_an_uninterrupted_one_when_it_resumes_in
     assert points(folder) == points(trained)
     assert (folder / "LATEST").read_text() == f"step-{STEPS:08d}\n"
     assert json.loads((folder / f"step-{STEPS:08d}" / "manifest.json").read_text())["step"] == STEPS
+
+
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_a_gang_whose_pods_share_no_folder_saves_and_resumes_as_one_that_does(
+    tmp_path: Path, rows: Path, server: Server, sharding: str
+) -> None:
+    together = tmp_path / "together"
+    changes = {"gang__workers": 2, "engine": {"sharding": sharding}, "budget__steps": 12}
+    document = pretrain_document(together / "out", rows, checkpoint__everySteps=4, **changes)
+    together.mkdir()
+    expected = complete(write_json(together / "run.json", document), ranks=2)
+
+    config = config_in(tmp_path, rows, server, checkpoint__everySteps=4, **changes)
+    folder = stored(server, tmp_path)
+    first = Pods(config, 2)
+    first.wait_until((folder / "step-00000004" / "manifest.json").exists)
+    first.kill()
+    new_pods(config, 2)
+    second = Pods(config, 2)
+    assert second.wait() == [0, 0], second.log().read_text() + second.log(1).read_text()
+    assert "continuing from" in second.log().read_text()
+    assert hashes(folder, 12) == hashes(expected, 12)
+    parts = {path.name for path in folder.glob("step-00000012/*/model*")}
+    two = {"model-00000-of-00002.safetensors", "model-00001-of-00002.safetensors"}
+    assert parts == (two if sharding == "full" else {"model.safetensors"})
+    assert not list(folder.glob("step-*/*/.part-*"))
+    assert points(folder) == points(expected)
