@@ -101,6 +101,15 @@ describe('a stored PolarPretrain', () => {
     test(`can change ${JSON.stringify(spec)}`, async () => { await edit('stored', spec); });
   }
 
+  test('can change the name of its queue while it is suspended, and only then', async () => {
+    await edit('stored', { suspend: true });
+    await edit('stored', { queue: { name: 'small' } });
+    await edit('stored', { suspend: false, queue: { name: 'large' } });
+    assert.match(await refusal(edit('stored', { queue: { name: 'small' } })), /spec\.queue.*only while the run is suspended/);
+    assert.match(await refusal(edit('stored', { queue: null })), /spec\.queue.*only while the run is suspended/);
+    await edit('stored', { queue: { priorityClassName: 'high', evictionGraceSeconds: 5 } });
+  });
+
   test('keeps its generation when only its status is written', async () => {
     const path = `${pathOf('PolarPretrain')}/stored`;
     const before = await client.request<Stored>('GET', path);
@@ -113,6 +122,36 @@ describe('a stored PolarPretrain', () => {
     const table = await kubectl(cluster.kubeconfigPath, ['-n', namespace, 'get', 'ppre', 'stored']);
     assert.match(table, /NAME +PHASE +STEP +TOTAL +VAL-LOSS +VAL-ACC +BEST +TOKENS\/S +ETA +RESTARTS +AGE/);
     assert.match(table, /stored +Running +3 .* 0\.5 /);
+  });
+});
+
+describe('a stored run with a budget in tokens', () => {
+  before(async () => { await post({ ...changed(GOOD_PRETRAIN, 'metadata.name', 'tokens'), spec: { ...GOOD_PRETRAIN.spec, budget: { tokens: '1.5M' } } }, false); });
+
+  for (const tokens of ['1500K', '1.6M', '2B', '2000M', '2.1B', '0.94T']) {
+    test(`can get ${tokens}`, async () => { await edit('tokens', { budget: { tokens } }); });
+  }
+  for (const budget of [{ tokens: '2M' }, { tokens: '0.9T' }, { tokens: '939B' }, { tokens: null, steps: 100_000_000 }]) {
+    test(`cannot get ${JSON.stringify(budget)} afterwards, and the refusal says why`, async () => {
+      assert.match(await refusal(edit('tokens', { budget })), /spec\.budget.*may be raised.*not lowered or given in another unit/);
+    });
+  }
+});
+
+describe('a stored PolarFinetune', () => {
+  before(async () => { await post(changed(GOOD_FINETUNE, 'metadata.name', 'stored'), false); });
+  const editFinetune = (spec: object): Promise<Stored> => client.request('PATCH', `${pathOf('PolarFinetune')}/stored`, { body: { spec }, contentType: 'application/merge-patch+json', query: { fieldValidation: 'Strict' } });
+
+  for (const spec of [{ budget: { epochs: 3 } }, { recovery: { silenceTimeoutSeconds: 0 } }, { workers: { replicas: 2 } }]) {
+    test(`can change ${JSON.stringify(spec)}`, async () => { await editFinetune(spec); });
+  }
+  for (const [field, spec] of [['init', { init: { checkpoint: 'latest' } }], ['data', { data: { wrapper: 'pretrain' } }], ['dropout', { dropout: '0.1' }], ['seed', { seed: 1 }]] as const) {
+    test(`cannot change its ${field}`, async () => {
+      assert.match(await refusal(editFinetune(spec)), new RegExp(`spec\\.${field}.*cannot be changed after creation`));
+    });
+  }
+  test('cannot train fewer epochs than it was to', async () => {
+    assert.match(await refusal(editFinetune({ budget: { epochs: 2 } })), /spec\.budget.*may be raised/);
   });
 });
 
