@@ -10,6 +10,8 @@ import type { KubeObject, Resource } from '../runtime/object.ts';
 import { OptionalReflector } from '../runtime/optional.ts';
 import { Reflector } from '../runtime/reflector.ts';
 import type { ReflectorTiming } from '../runtime/reflector.ts';
+import { sharing } from '../runtime/share.ts';
+import { compacting } from './compact.ts';
 import { CLAIMS, CONFIG_MAPS, JOBS, PODS, SERVICES } from './objects.ts';
 import type { Claim, ConfigMap, Job, Pod, Service } from './objects.ts';
 import { FLAVORS, WORKLOADS, lightWorkload } from './kueue.ts';
@@ -37,6 +39,9 @@ export interface Caches {
   readonly podGroups: Readonly<Record<GangScheduler, OptionalReflector<PodGroup>>>;
 }
 
+// A run with a full status has some 30 KB.
+const RUNS_PER_PAGE = 50;
+
 export const BY_RUN = 'run-uid';
 export const BY_CLAIM = 'claim';
 export const BY_SOURCE = 'source';
@@ -56,16 +61,17 @@ export interface CacheOptions {
 }
 
 export function runCaches(options: CacheOptions): Caches {
+  const compact = compacting(sharing());
   const runs = (kind: RunKind): Reflector<StoredRun> =>
-    new Reflector({ ...options, resource: RUN_RESOURCES[kind], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
+    new Reflector({ ...options, resource: RUN_RESOURCES[kind], pageSize: RUNS_PER_PAGE, transform: compact.run, indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
   const children = { ...options, labelSelector: LABEL_RUN_UID, indexes: { [BY_RUN]: runUids } };
   const podGroups = (scheduler: GangScheduler): OptionalReflector<PodGroup> => new OptionalReflector({ ...children, resource: POD_GROUPS[scheduler] });
   return {
     runs: { PolarPretrain: runs('PolarPretrain'), PolarFinetune: runs('PolarFinetune') },
-    jobs: new Reflector<Job>({ ...children, resource: JOBS, transform: ({ spec, ...job }) => ({ ...job, spec: { parallelism: spec.parallelism ?? 0, ...(spec.suspend === true ? { suspend: true } : {}) } }) }),
-    pods: new Reflector<Pod>({ ...children, resource: PODS, transform: ({ apiVersion, kind, metadata, spec, status }) => ({ apiVersion, kind, metadata, ...(spec?.nodeName === undefined ? {} : { spec: { nodeName: spec.nodeName } }), status }) as Pod }),
-    services: new Reflector<Service>({ ...children, resource: SERVICES }),
-    configMaps: new Reflector<ConfigMap>({ ...children, resource: CONFIG_MAPS }),
+    jobs: new Reflector<Job>({ ...children, resource: JOBS, transform: compact.job }),
+    pods: new Reflector<Pod>({ ...children, resource: PODS, transform: compact.pod }),
+    services: new Reflector<Service>({ ...children, resource: SERVICES, transform: compact.service }),
+    configMaps: new Reflector<ConfigMap>({ ...children, resource: CONFIG_MAPS, transform: compact.configMap }),
     claims: new Reflector<Claim>({ ...options, resource: CLAIMS }),
     workloads: new OptionalReflector<Workload>({ ...children, resource: WORKLOADS, transform: lightWorkload }),
     flavors: new OptionalReflector<Flavor>({ ...options, resource: FLAVORS }),

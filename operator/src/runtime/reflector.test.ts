@@ -121,8 +121,8 @@ test('lists in one page when the version expires between two', async (t) => {
   const calls: string[] = [];
   const expired = answers(JSON.stringify({ kind: 'Status', code: 410, reason: 'Expired', message: 'the provided continue parameter is too old' }), 410);
   const { reflector } = await reflected(t, scripted([answers(listOf([thing('a', 1)], 1, 'next')), expired, answers(listOf([thing('b', 9)], 9))], [streams()], calls));
-  await until(() => names(reflector).join() === 'b', 'listed');
-  assert.deepEqual(calls, ['list 500', 'list 500', 'list 0', 'watch 9']);
+  await until(() => names(reflector).join() === 'b' && calls.length > 3, 'listed');
+  assert.deepEqual(calls.slice(0, 4), ['list 500', 'list 500', 'list 0', 'watch 9']);
 });
 
 test('outlives malformed events, events without a version and handlers that throw', async (t) => {
