@@ -123,6 +123,10 @@ bench: bench-trainer ## All side-by-side measurements.
 bench-trainer: setup-python .local/bench/venv/.synced ## Training speed and memory beside TRL's RewardTrainer (under ten minutes on two quiet cores).
 	@PYTHONPATH=trainer $(PYTHON) bench/trainer/bench.py --trl-python $(BENCH_PYTHON) $(BENCH_ARGS)
 
+.PHONY: bench-effective
+bench-effective: setup-python ## Restarts of real workers that are killed and hang, and the effective training time that follows (four minutes).
+	@PYTHONPATH=trainer:bench/effective $(PYTHON) bench/effective/bench.py $(BENCH_ARGS)
+
 .PHONY: bench-requirements
 bench-requirements: .local/bench/venv/.synced ## Pin the newest TRL for the bench.
 	@cd bench/trainer && $(CURDIR)/$(UV) pip compile --quiet --upgrade --no-annotate --python $(CURDIR)/$(BENCH_PYTHON) \
