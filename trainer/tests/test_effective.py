@@ -8,8 +8,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "bench" / "effective"))
 
-from model import Setting, effective, mixed  # noqa: E402
-from simulate import simulate  # noqa: E402
+from model import Setting, effective, mixed
+from simulate import simulate
 
 HOUR = 3600.0
 
