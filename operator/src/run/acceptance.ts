@@ -11,7 +11,11 @@ import { podGroupMissing } from './podGroup.ts';
 export interface Objection {
   readonly reason: Reason;
   readonly message: string;
+  /** Nothing that is watched tells when it is mended. */
+  readonly requeueAfterMs?: number;
 }
+
+const INSTALL_LOOK_MS = 60_000;
 
 type Check = (seen: Observed, run: RunSpec) => Objection | undefined;
 
@@ -98,7 +102,7 @@ function claimIsShared(seen: Observed, run: RunSpec): Objection | undefined {
 
 function podGroupIsKnown(seen: Observed, run: RunSpec): Objection | undefined {
   const message = podGroupMissing(run, seen);
-  return message === undefined ? undefined : { reason: 'PodGroupNotServed', message };
+  return message === undefined ? undefined : { reason: 'PodGroupNotServed', message, requeueAfterMs: INSTALL_LOOK_MS };
 }
 
 function namedClaims(seen: Observed, run: RunSpec): readonly string[] {

@@ -123,7 +123,9 @@ function finite(ms: number): number | undefined {
 }
 
 function isBlocked(s: Situation): Verdict | undefined {
-  return s.objection === undefined ? undefined : { progressing: waits(s.attempt === 0 ? 'NotStarted' : 'RestartPending', `${s.objection.reason}: ${s.objection.message}`) };
+  if (s.objection === undefined) return undefined;
+  const { reason, message, requeueAfterMs } = s.objection;
+  return { requeueAfterMs, progressing: waits(s.attempt === 0 ? 'NotStarted' : 'RestartPending', `${reason}: ${message}`) };
 }
 
 function podsLinger(s: Situation): Verdict | undefined {

@@ -20,7 +20,15 @@ const SPEC = { model: { size: '300K' }, data: { uri: 'pvc://data/pool', maxLengt
 const CLAIMS = ['data', 'runs'].map((name) => ({ metadata: { name, namespace: 'team' }, spec: { accessModes: ['ReadWriteMany'] } }));
 
 export class Simulation {
-  world: Observed = observedFrom({ now: '2026-01-01T00:00:00Z', run: { kind: 'PolarPretrain', metadata: { name: 'demo', namespace: 'team', uid: '11111111-0000', generation: 1 }, spec: SPEC }, claims: CLAIMS });
+  readonly #spec: object;
+  world: Observed;
+
+  /** Fields beyond those every simulated run has. */
+  constructor(spec: object = {}, world: object = {}) {
+    this.#spec = { ...SPEC, ...spec };
+    this.world = observedFrom({ now: '2026-01-01T00:00:00Z', run: { kind: 'PolarPretrain', metadata: { name: 'demo', namespace: 'team', uid: '11111111-0000', generation: 1 }, spec: this.#spec }, claims: CLAIMS, ...world });
+  }
+
   step(step: Step): void {
     if (step.do === 'reconcile') this.#reconcile(step.dieAfter);
     else if (step.do === 'exit') this.#mapPods((pod) => (pod.status?.phase === 'Running' && pod.metadata.name.includes(`-${step.index}-`) ? withStatus(pod, exited(step.code)) : pod));
@@ -53,7 +61,7 @@ export class Simulation {
     const before = this.world.run;
     const run = whole ? { ...next.run, metadata: before.metadata } : before;
     if (plan.actions.length > 0 && countsDiffer(before, statusOf(plan, undefined))) throw new Error('acts before the attempt is in status');
-    this.#set({ jobs: next.jobs.map((job) => ({ ...job, spec: { parallelism: job.spec.parallelism ?? 0 } })), services: next.services, configMaps: next.configMaps, run });
+    this.#set({ jobs: next.jobs.map((job) => ({ ...job, spec: { parallelism: job.spec.parallelism ?? 0 } })), services: next.services, configMaps: next.configMaps, run, ...(next.queueing && { queueing: next.queueing }) });
   }
 
   #podsAndJobs(): Pick<Observed, 'jobs' | 'pods'> {
@@ -77,7 +85,7 @@ export class Simulation {
   }
 
   #respec(change: object): void {
-    const run: Run = { ...this.world.run, ...parseSpec('PolarPretrain', { ...SPEC, ...change }) };
+    const run: Run = { ...this.world.run, ...parseSpec('PolarPretrain', { ...this.#spec, ...change }) };
     this.#set({ run });
   }
 
