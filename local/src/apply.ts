@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { locateBinaries } from './controlplane/binaries.ts';
 
 const establishedSeconds = 60;
@@ -16,6 +17,20 @@ export const kubectl = async (kubeconfig: string, args: readonly string[]): Prom
       else reject(new Error(`kubectl ${args.join(' ')}: ${stderr.trim() || error.message}`));
     });
   });
+};
+
+/** kubectl gives up at once on a CRD that has no conditions at all yet, which a busy API server shows for a moment. */
+const untilEstablished = async (kubeconfig: string): Promise<void> => {
+  const deadline = Date.now() + establishedSeconds * 1000;
+  for (;;) {
+    try {
+      await kubectl(kubeconfig, ['wait', 'crd', '--all', '--for=condition=Established', `--timeout=${establishedSeconds}s`]);
+      return;
+    } catch (error) {
+      if (Date.now() > deadline || !String(error).includes('conditions accessor error')) throw error;
+      await sleep(100);
+    }
+  }
 };
 
 const yamlFiles = (path: string): string[] => {
@@ -33,8 +48,6 @@ export const applyFiles = async (kubeconfig: string, paths: readonly string[]): 
   if (files.length === 0) return [];
   const arguments_ = files.flatMap((file) => ['-f', file]);
   const output = await kubectl(kubeconfig, ['apply', '--server-side', '--force-conflicts', '--field-manager=polar-local', ...arguments_]);
-  if (output.includes('customresourcedefinition')) {
-    await kubectl(kubeconfig, ['wait', 'crd', '--all', '--for=condition=Established', `--timeout=${establishedSeconds}s`]);
-  }
+  if (output.includes('customresourcedefinition')) await untilEstablished(kubeconfig);
   return output.trim().split('\n');
 };
