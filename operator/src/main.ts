@@ -10,6 +10,7 @@ import { createLog } from './log.ts';
 import { allCaches, runCaches } from './run/caches.ts';
 import type { Caches } from './run/caches.ts';
 import { runControllers } from './run/controllers.ts';
+import { runMetrics } from './run/metrics.ts';
 import type { Settings } from './run/observed.ts';
 import { clientFor } from './runtime/client.ts';
 import type { KubeClient } from './runtime/client.ts';
@@ -58,6 +59,7 @@ interface Replica {
 async function runReplica(replica: Replica): Promise<void> {
   const { config, caches, election, stop } = replica;
   const host = config['bind-address'];
+  runMetrics({ registry, runsOf: (kind) => caches.runs[kind].store.list(), isLeading: () => election === undefined || election.state === 'leading', maxSeries: config['max-run-series'], now: Date.now });
   const endpoints = [await serveHealth(host, config['health-port'], checksOf(replica)), await serveMetrics(host, config['metrics-port'], registry)];
   const standby = new AbortController();
   const watching = allCaches(caches).map((cache) => cache.run(standby.signal));

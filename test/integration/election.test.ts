@@ -183,6 +183,20 @@ test('writes nothing after the renew deadline when it alone is cut off, and the 
   healed.abort();
 }));
 
+test('keeps leading when renewals fail until shortly before the deadline', () => withCandidates(['a'], async (a) => {
+  await a?.stop();
+  let isDown = false;
+  const flaky: KubeClient = { ...client, request: (method, path, options) => (isDown && method === 'PUT' ? Promise.reject(new Error('refused')) : client.request(method, path, options)) };
+  const hanging = candidate('hanging', flaky);
+  await leads(hanging);
+  isDown = true;
+  const fence = hanging.terms[0] as Fence;
+  while (fence.leftMs > FAST.renewDeadlineMs / 2 - 100) await sleep(20);
+  isDown = false;
+  await sleep(FAST.renewDeadlineMs);
+  assert.deepEqual([fence.isOpen, hanging.terms.length], [true, 1]);
+}));
+
 test('lets one of many candidates lead', () => withCandidates(['a'], async (a) => {
   await a?.stop();
   const many = Array.from({ length: 8 }, (_, index) => candidate(`c${index}`));

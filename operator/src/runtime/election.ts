@@ -109,10 +109,11 @@ export class Election {
 
   async #tryToTake(): Promise<boolean> {
     const { timing } = this.#options;
-    const lease = await readLease(this.#options, this.#options.timing.renewDeadlineMs / 2);
+    const timeoutMs = Math.ceil(timing.renewDeadlineMs / 2);
+    const lease = await readLease(this.#options, timeoutMs);
     this.#saw(lease);
     if (this.#holding.until > this.#clocks.monotonic()) return false;
-    this.#lease = await writeLease(this.#options, lease, timing.leaseDurationMs, timing.renewDeadlineMs / 2);
+    this.#lease = await writeLease(this.#options, lease, timing.leaseDurationMs, timeoutMs);
     return this.#lease !== undefined;
   }
 
@@ -122,6 +123,10 @@ export class Election {
     leaderMaster.set({ name }, 1);
     log.info({ identity, lease: name, transitions: this.#lease?.spec?.leaseTransitions }, 'leading');
     const end = new AbortController();
+    fence.signal.addEventListener('abort', () => {
+      end.abort();
+      this.#wake.now();
+    }, { once: true });
     const work = lead({ fence, signal: end.signal });
     const ended = work.then(() => undefined, () => undefined);
     const renewing = this.#renewUntilLost(fence, AbortSignal.any([signal, end.signal]));
@@ -132,12 +137,17 @@ export class Election {
     end.abort();
     if (isLost) log.error({ identity, lease: name, err: fence.signal.reason }, 'leadership lost');
     else await Promise.race([ended, sleep(endMs.onStop)]);
+    await this.#leave(fence, renewing, isLost);
+    await within(work, endMs.onLoss);
+    if (!isLost && !signal.aborted) throw new Error('the work of a leader ended by itself');
+  }
+
+  /** From here on nothing is written; only then may another replica begin. */
+  async #leave(fence: Fence, renewing: Promise<void>, isLost: boolean): Promise<void> {
     fence.close('it has stopped');
     this.#wake.now();
     await renewing;
     if (!isLost) await this.#release();
-    await within(work, endMs.onLoss);
-    if (!isLost && !signal.aborted) throw new Error('the work of a leader ended by itself');
   }
 
   async #renewUntilLost(fence: Fence, stop: AbortSignal): Promise<void> {
@@ -158,7 +168,7 @@ export class Election {
 
   async #renew(fence: Fence, sent: Instant): Promise<void> {
     const { timing, name } = this.#options;
-    const timeoutMs = (): number => Math.max(1, Math.min(timing.renewDeadlineMs / 2, fence.leftMs));
+    const timeoutMs = (): number => Math.max(1, Math.floor(Math.min(timing.renewDeadlineMs / 2, fence.leftMs)));
     let renewed = await writeLease(this.#options, this.#lease, timing.leaseDurationMs, timeoutMs());
     if (renewed === undefined) {
       // Edited or deleted by somebody, or an own renewal whose answer was lost.
