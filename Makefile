@@ -106,6 +106,10 @@ test-e2e: setup ## Runs, faults and bad input end to end on an embedded cluster 
 test-kueue: setup ## Runs in queues of the real Kueue manager (two to four minutes; it is built on first use, about three).
 	@$(NODE) hack/test.ts kueue
 
+.PHONY: test-s3
+test-s3: setup ## Checkpoints in a bucket of a real S3 server (two minutes; the server is built on first use, about two).
+	@$(NODE) hack/test.ts s3
+
 .PHONY: test-faults
 test-faults: setup ## Checkpoints broken at every system call, storage error and byte (about two minutes).
 	@cd trainer && POLAR_EXHAUSTIVE=1 OMP_NUM_THREADS=1 .venv/bin/pytest -q tests/test_checkpoint_faults.py tests/test_checkpoint.py

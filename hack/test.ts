@@ -1,5 +1,5 @@
 // Runs every suite that CI runs, one after the other, streams what they print and ends with `N passed, N failed`.
-// Usage: node hack/test.ts [SUITE ...]      suites: lint generated unit trainer official integration e2e kueue
+// Usage: node hack/test.ts [SUITE ...]      suites: lint generated unit trainer official s3 integration e2e kueue
 // Without a name: all of them when CI=true, all but e2e and kueue otherwise.
 import { spawn } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -60,6 +60,11 @@ async function official(): Promise<Outcome> {
   return installed.failed > 0 ? installed : pytest('tests/official');
 }
 
+async function s3(): Promise<Outcome> {
+  const built = await oneOf([['the S3 server is built', [NODE, 'local/src/versitygw.ts']]]);
+  return built.failed > 0 ? built : pytest('tests/s3');
+}
+
 /** Tests that need the control plane's programs; building them first keeps that time out of any test's timeout. */
 async function onCluster(pattern: string): Promise<Outcome> {
   const built = await oneOf([['the control plane is built', [NODE, 'local/src/cli.ts', 'build']]]);
@@ -83,6 +88,7 @@ const SUITES: readonly Suite[] = [
   { name: 'unit', says: 'operator and local, without a cluster', run: () => nodeTests(['operator/src/**/*.test.ts', 'local/src/**/*.test.ts', 'demo/**/*.test.ts', 'hack/**/*.test.ts'], []) },
   { name: 'trainer', says: 'the trainer, on CPU', run: () => pytest() },
   { name: 'official', says: 'equal to the official POLAR code, in its own environment', run: official },
+  { name: 's3', says: 'checkpoints in a bucket of a real S3 server (built on first use, about two minutes)', run: s3 },
   { name: 'integration', says: 'on a real kube-apiserver and etcd (built on first use, about five minutes on two cores)',
     run: () => onCluster('test/integration/*.test.ts') },
   { name: 'e2e', says: 'whole runs, faults and bad input on an embedded cluster (about three minutes)', run: () => onCluster('test/e2e/*.test.ts') },
