@@ -111,8 +111,10 @@ class Saver:
 
     @property
     def busy(self) -> bool:
-        """Whether a checkpoint is being written, or old ones removed after it."""
-        return self._thread is not None and self._thread.is_alive()
+        """Whether a checkpoint is being written, old ones are removed after it, or it waits for its turn to be uploaded:
+        another would only replace it."""
+        writing = self._thread is not None and self._thread.is_alive()
+        return writing or (self._uploader is not None and self._uploader.behind)
 
     def poll(self) -> list[CheckpointInfo] | None:
         """All complete checkpoints, oldest first, when a save has finished since the last call, else None.

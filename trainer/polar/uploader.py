@@ -53,6 +53,11 @@ class Uploader:
             self._waiting = info
             self._changed.notify_all()
 
+    @property
+    def behind(self) -> bool:
+        """Whether one waits for another to get to the bucket."""
+        return self._waiting is not None
+
     def poll(self) -> list[CheckpointInfo] | None:
         """All checkpoints in the bucket when one was added since the last call, else None. Raises what went wrong."""
         with self._changed:
