@@ -111,8 +111,8 @@ class Saver:
 
     @property
     def busy(self) -> bool:
-        """Whether a checkpoint is being written, old ones are removed after it, or it waits for its turn to be uploaded:
-        another would only replace it."""
+        """Whether a checkpoint is being written, old ones are removed after it, or it waits to be uploaded: another
+        would only replace it."""
         writing = self._thread is not None and self._thread.is_alive()
         return writing or (self._uploader is not None and self._uploader.behind)
 
