@@ -18,6 +18,8 @@ export interface TestClusterOptions {
   readonly crds?: boolean;
   /** True restarts a component that a test killed, after one second. Default false. */
   readonly restart?: boolean;
+  /** True writes every request that changes something to logs/audit.log. Default false. */
+  readonly audit?: boolean;
 }
 
 export interface TestCluster {
@@ -113,6 +115,7 @@ export const startCluster = async (options: TestClusterOptions = {}): Promise<Te
     components: options.controllers === true ? ['kube-controller-manager', 'kube-scheduler'] : [],
     durable: false,
     restart: options.restart ?? false,
+    audit: options.audit ?? false,
   });
   removeAtExit(plane);
   const kubeconfigPath = plane.paths.kubeconfig;
