@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { isConflict } from './apiError.ts';
 import { sleep } from './clock.ts';
 import type { Log } from './log.ts';
-import { activeWorkers, maxConcurrentReconciles, reconcileErrors, reconcilePanics, reconcileSeconds, reconcileTotal, terminalReconcileErrors } from './metrics.ts';
+import { activeWorkers, maxConcurrentReconciles, reconcileErrors, reconcilePanics, reconcileSeconds, reconcileTimeouts, reconcileTotal, terminalReconcileErrors } from './metrics.ts';
 import { splitKey } from './object.ts';
 import type { WorkQueue } from './queue.ts';
 import { attributesOf, inSpan } from './tracing.ts';
@@ -43,12 +43,14 @@ export interface ControllerOptions {
   readonly syncTimeoutMs?: number;
 }
 
+const LATE_MS = 120_000;
 const RESULTS = ['success', 'error', 'requeue', 'requeue_after'] as const;
 
 /** Works until the signal aborts, then finishes the keys in hand. Throws when the caches do not fill in time. */
 export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
   const { name, queue, log } = options;
   for (const result of RESULTS) reconcileTotal.inc({ controller: name, result }, 0);
+  for (const counter of [reconcileErrors, terminalReconcileErrors, reconcilePanics, reconcileTimeouts]) counter.inc({ controller: name }, 0);
   maxConcurrentReconciles.set({ controller: name }, options.workers);
   await waitForCaches(options.caches, options.syncTimeoutMs ?? 120_000, signal);
   if (signal.aborted) return;
@@ -84,12 +86,17 @@ async function reconcileOne(options: ControllerOptions, key: string, signal: Abo
   const reconcileId = randomUUID();
   const log = options.log.child({ controller: name, ...about, reconcileId });
   const stopTimer = reconcileSeconds.startTimer({ controller: name });
+  const late = setTimeout(() => {
+    reconcileTimeouts.inc({ controller: name });
+    log.warn({ afterMs: LATE_MS }, 'reconcile takes very long');
+  }, LATE_MS);
   const outcome = await inSpan(`reconcile ${name}`, { controller: name, reconcileId, ...attributesOf(about) }, async (span) => {
     const ended = await outcomeOf(options, key, { log, signal });
     if ('error' in ended) span.fail(ended.error);
     return ended;
   });
   stopTimer();
+  clearTimeout(late);
   if ('error' in outcome) {
     if (signal.aborted) log.info({ err: outcome.error }, 'reconcile given up, this replica stops or no longer leads');
     else afterError(options, key, outcome.error, log);

@@ -2,8 +2,10 @@
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import { isAlreadyExists, isNotFound } from './apiError.ts';
+import { sleep } from './clock.ts';
 import type { KubeClient } from './client.ts';
 import type { Log } from './log.ts';
+import { microTime } from './microTime.ts';
 import { pathOf } from './object.ts';
 import type { KubeObject, Resource } from './object.ts';
 import { get } from './verbs.ts';
@@ -16,7 +18,7 @@ export interface EventNote {
 }
 
 export interface EventRecorder {
-  /** Writes the notes as Events of the object. Never throws. */
+  /** Writes the notes as Events of the object. Never throws, and comes back after a quarter of a second at the latest, whether or not they are written by then. */
   record(about: KubeObject, notes: readonly EventNote[]): Promise<void>;
 }
 
@@ -31,20 +33,38 @@ interface Seen {
   count: number;
 }
 
+// Of objects whose events are on their way; beyond that they are dropped, since an API server that does not take them would fill the memory.
+const MAX_PENDING = 100;
+const PATIENCE_MS = 250;
+const TIMEOUT_MS = 10_000;
+
 /** A recorder that writes events.k8s.io/v1 Events as the given component. */
 export function eventRecorder(client: KubeClient, component: string, log: Log): EventRecorder {
   const seen = new Map<string, Seen>();
   const paidUntil = new Map<string, number>();
+  let pending = 0;
+  const writeAll = async (about: KubeObject, notes: readonly EventNote[]): Promise<void> => {
+    pending += 1;
+    for (const note of notes) {
+      if (!mayWrite(paidUntil, about.metadata.uid ?? '')) continue;
+      try {
+        await write(client, seen, eventOf(about, note, component));
+      } catch (error) {
+        log.warn({ err: error, reason: note.reason }, 'event not recorded');
+      }
+    }
+    pending -= 1;
+  };
   return {
     async record(about, notes) {
-      for (const note of notes) {
-        if (!mayWrite(paidUntil, about.metadata.uid ?? '')) continue;
-        try {
-          await write(client, seen, eventOf(about, note, component));
-        } catch (error) {
-          log.warn({ err: error, reason: note.reason }, 'event not recorded');
-        }
+      if (notes.length === 0) return;
+      if (pending >= MAX_PENDING) {
+        log.warn({ pending, reasons: notes.map(({ reason }) => reason) }, 'events dropped');
+        return;
       }
+      const patience = new AbortController();
+      await Promise.race([writeAll(about, notes), sleep(PATIENCE_MS, patience.signal)]);
+      patience.abort();
     },
   };
 }
@@ -78,11 +98,6 @@ function eventOf(about: KubeObject, note: EventNote, component: string): StoredE
   };
 }
 
-/** metav1.MicroTime: six digits of a second. */
-function microTime(): string {
-  return new Date().toISOString().replace('Z', '000Z');
-}
-
 /** Creates the event, or raises the count of the same event; its name is a hash, so a restarted operator finds it again. */
 async function write(client: KubeClient, seen: Map<string, Seen>, event: StoredEvent): Promise<void> {
   const { name, namespace } = event.metadata;
@@ -92,7 +107,7 @@ async function write(client: KubeClient, seen: Map<string, Seen>, event: StoredE
     return;
   }
   try {
-    await client.request('POST', pathOf(EVENTS, { namespace }), { body: event });
+    await client.request('POST', pathOf(EVENTS, { namespace }), { body: event, timeoutMs: TIMEOUT_MS });
     remember(seen, name, { count: 1 });
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
@@ -108,7 +123,7 @@ async function raise(client: KubeClient, event: StoredEvent, count: number): Pro
   const { name, namespace } = event.metadata;
   const series: Series = { count, lastObservedTime: event.eventTime };
   try {
-    await client.request('PATCH', pathOf(EVENTS, { namespace, name }), { body: { series }, contentType: 'application/merge-patch+json' });
+    await client.request('PATCH', pathOf(EVENTS, { namespace, name }), { body: { series }, contentType: 'application/merge-patch+json', timeoutMs: TIMEOUT_MS });
     return true;
   } catch (error) {
     if (isNotFound(error)) return false;

@@ -1,6 +1,7 @@
 // The Lease that says which replica leads, written as client-go writes it.
 import { isAlreadyExists, isConflict, isNotFound } from './apiError.ts';
 import type { KubeClient } from './client.ts';
+import { microTime } from './microTime.ts';
 import { pathOf } from './object.ts';
 import type { KubeObject, Resource } from './object.ts';
 
@@ -25,11 +26,6 @@ export interface LeasePlace {
   readonly name: string;
   /** Tells this process from every other one. */
   readonly identity: string;
-}
-
-/** metav1.MicroTime: six digits of a second. */
-export function microTime(date: Date = new Date()): string {
-  return date.toISOString().replace('Z', '000Z');
 }
 
 export function holderOf(lease: Lease | undefined): string {

@@ -41,6 +41,10 @@ export const reconcilePanics = new Counter({
   name: 'controller_runtime_reconcile_panics_total', help: 'Reconciles that threw something that is not an Error.', labelNames: ['controller'], registers,
 });
 
+export const reconcileTimeouts = new Counter({
+  name: 'controller_runtime_reconcile_timeouts_total', help: 'Reconciles that took longer than two minutes; they are not cut off, since each of their requests is.', labelNames: ['controller'], registers,
+});
+
 export const reconcileSeconds = new Histogram({
   name: 'controller_runtime_reconcile_time_seconds', help: 'Length of one reconcile.', labelNames: ['controller'], buckets: workSeconds, registers,
 });
