@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ingest_server import Certificates, Ingest
-from programs import tensor_hashes
+from programs import Gang, start_server, tensor_hashes
 from run_documents import pretrain_document, trajectory_rows, write_json, write_jsonl
 
 from polar import checkpoint, evaluate, pretrain, report, store
@@ -38,7 +38,7 @@ class Run:
             "address": f"127.0.0.1:{self.ingest.port}", "tokenPath": str(self.directory / "token"),
             "caPath": str(self.ca), "intervalSeconds": 1,
         }
-        document = pretrain_document(self.out, self.rows, budget__steps=STEPS, telemetry=telemetry, **changes)
+        document = pretrain_document(self.out, self.rows, **{"budget__steps": STEPS, "telemetry": telemetry, **changes})
         pretrain.main(str(write_json(self.directory / "run.json", document)), {})
 
     def ask(self) -> None:
@@ -196,6 +196,32 @@ def test_checkpoints_that_the_operator_asks_to_keep_while_the_run_goes_on_stay(
     on_call(Stepper, "step", ask_to_keep, call=3)
     run.attempt(checkpoint__keepLast=1, checkpoint__keepBest=0)
     assert list(run.saved()) == [5, STEPS]
+
+
+def test_sigterm_to_one_of_two_ranks_ends_a_validation_of_both(tmp_path: Path, rows: Path) -> None:
+    start_server()
+    document = pretrain_document(tmp_path / "out", rows, budget__steps=STEPS, gang__workers=2)
+    gang = Gang(write_json(tmp_path / "run.json", document), ranks=2, program="slow_validation_program")
+    gang.wait_until((tmp_path / "validating").exists)
+    gang.terminate(1)
+    assert gang.wait() == [20, 20], gang.log().read_text()
+    assert "stopped at step 5 of 12 after saving" in gang.log().read_text()
+    manifest = json.loads((tmp_path / "out" / "step-00000005" / "manifest.json").read_text())
+    assert manifest["valLoss"] is None
+
+
+def test_the_operator_hears_of_the_time_of_training_and_of_saving(run: Run) -> None:
+    def last() -> pb.Progress:
+        told = [one.progress for _, one in sorted(run.ingest.held.items()) if one.HasField("progress")]
+        return told[-1]
+
+    run.attempt()
+    assert 0 < last().save_seconds < 5 and 0.05 < last().train_seconds < 60
+    assert not last().HasField("checkpoint_every_seconds")
+    before = last().train_seconds
+    run.ingest.held.clear()
+    run.attempt(checkpoint__everySteps=None, checkpoint__meanSecondsBetweenFailures=3600, budget__steps=2 * STEPS)
+    assert last().train_seconds > before and last().checkpoint_every_seconds == 60
 
 
 def test_while_the_connection_comes_and_goes(run: Run, whole: Path, on_call: Callable[..., None]) -> None:
