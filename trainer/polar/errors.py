@@ -34,7 +34,10 @@ class CheckpointError(PolarError):
 
 
 class NonFiniteLossError(PolarError):
-    """The loss became NaN or infinite; the message names the step and the rows of the batch. Not retried."""
+    """The loss became NaN or infinite; the message names the step and the rows of the batch.
+
+    Retried once, from the checkpoint before the newest.
+    """
 
     exit_code = 13
     reason = "NonFiniteLoss"
@@ -69,7 +72,8 @@ class ReplicasDifferError(PolarError):
 
 
 class Interrupted(PolarError):
-    """SIGTERM or a saveAndStop command: a checkpoint was saved and training stopped before its last step."""
+    """SIGTERM or a saveAndStop command: training stopped before its last step, after saving where there was something
+    to save."""
 
     exit_code = 20
     reason = "Interrupted"
