@@ -1,5 +1,5 @@
 // Performs a list of actions in order and stops at the first error. Knows nothing about why.
-import { isAlreadyExists } from './apiError.ts';
+import { isAlreadyExists, isConflict, isNotFound } from './apiError.ts';
 import type { KubeClient } from './client.ts';
 import { controllerOf, keyOf } from './object.ts';
 import type { KubeObject, Resource } from './object.ts';
@@ -17,7 +17,7 @@ export type Action =
   | { readonly do: 'create'; readonly object: KubeObject }
   /** Server-side apply onto a child that was seen with this UID. */
   | { readonly do: 'apply'; readonly object: KubeObject; readonly uid: string }
-  /** Merge patch of an object or a subresource of it; uid and resourceVersion in its metadata are preconditions (409). */
+  /** Merge patch of an object or a subresource of it; uid and resourceVersion in its metadata are preconditions: when they no longer hold nothing is done. */
   | { readonly do: 'patch'; readonly object: KubeObject; readonly subresource?: 'status' }
   /** Deletes exactly this object, never a namesake; with a version, only if nobody has changed it since. */
   | { readonly do: 'delete'; readonly ref: ObjectRef; readonly uid: string; readonly resourceVersion?: string };
@@ -57,9 +57,18 @@ async function perform(applier: Applier, action: Action): Promise<KubeObject | u
     case 'apply':
       return apply(client, resourceOf(applier, action.object), { ...action.object, metadata: { ...action.object.metadata, uid: action.uid } }, { fieldManager });
     case 'patch':
-      return void (await mergePatch(client, resourceOf(applier, action.object), action.object, { fieldManager, subresource: action.subresource }));
+      return void (await patchUnlessChanged(applier, action));
     case 'delete':
       return void (await remove(client, resourceOf(applier, action.ref), { ...action.ref, uid: action.uid, ...(action.resourceVersion === undefined ? {} : { resourceVersion: action.resourceVersion }) }));
+  }
+}
+
+/** Somebody wrote first, or removed it: what they did is on its way to the cache, and what to do follows from that. */
+async function patchUnlessChanged(applier: Applier, { object, subresource }: Extract<Action, { do: 'patch' }>): Promise<void> {
+  try {
+    await mergePatch(applier.client, resourceOf(applier, object), object, { fieldManager: applier.fieldManager, subresource });
+  } catch (error) {
+    if (!isConflict(error) && !isNotFound(error)) throw error;
   }
 }
 
