@@ -19,6 +19,7 @@ from polar.pod import Pod
 from polar.remote import Found, Remote
 from polar.resume import agree, newest_of
 from polar.s3_errors import NoSuchObjectError
+from polar.uploader import upload_metrics
 from polar.watch import WATCH
 
 SCHEME = "s3://"
@@ -131,6 +132,7 @@ def _bring_up(remote: Remote, before: int | None) -> None:
         return
     data = (newest.path / MANIFEST).read_bytes()
     patiently(lambda: remote.upload(newest.name, manifest, manifest.files, _beat))
+    patiently(lambda: upload_metrics(remote))
     patiently(lambda: remote.commit(newest.name, data, print))
 
 

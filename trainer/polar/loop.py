@@ -66,10 +66,14 @@ class Loop:
                 for line in stragglers.add(result.own_seconds):
                     self.progress.say(line)
                 stop = self._after_step(state, result, saves)
-        finally:
+        except BaseException:
             WATCH.mark("end")
-            loader.close()
             saves.close()
+            raise
+        finally:
+            loader.close()
+        WATCH.mark("end")
+        saves.finish()
         self._after(state, saves)
 
     def _batch(self, cursor: int) -> Batch:

@@ -7,6 +7,7 @@ With a bucket, what was written goes there next (`uploader`), and a checkpoint i
 
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,17 @@ from torch import nn
 from polar import checkpoint, parts, retention
 from polar.checkpoint import Buffers, CheckpointInfo, Snapshot, StagedSnapshot
 from polar.distributed import Dist
-from polar.metrics_log import NAME as METRICS
 from polar.parts import Persistence
 from polar.pod import Pod
 from polar.remote import Remote
 from polar.retention import Keep
 from polar.shard import is_sharded, part_of
 from polar.team import Team
-from polar.uploader import Uploader, set_aside, thin_out
+from polar.uploader import Uploader, set_aside, thin_out, upload_metrics
+from polar.watch import WATCH
 
 STEP_BYTES = 8  # AdamW's step count of a parameter
+BEAT_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +134,17 @@ class Saver:
         """All complete checkpoints, oldest first; asks no bucket."""
         return self._uploader.complete if self._uploader else checkpoint.list_complete(self._root)
 
+    def finish(self) -> None:
+        """`close`, while the ranks hear from each other that it goes on: what they wait in has a limit. Collective."""
+        self._ending.set()
+        if self._uploader:
+            self._uploader.end()
+        if self._remote:
+            while self._dist.any(self.busy or bool(self._uploader and self._uploader.busy)):
+                WATCH.beat()
+                time.sleep(BEAT_SECONDS)
+        self.close()
+
     def close(self) -> None:
         """Waits for the save in flight, until it is in the bucket if there is one; raises what it failed with."""
         self._ending.set()
@@ -143,7 +156,8 @@ class Saver:
         try:
             if team.is_main:
                 self._before_commit()
-                retention.set_aside(self._root, self._before)
+                if self._before:
+                    retention.set_aside(self._root, self._before)
             info = checkpoint.write(self._root, staged, team)
             if info is None:
                 return
@@ -164,8 +178,7 @@ class Saver:
             if team.is_main:
                 self._before_commit()
                 persist(lambda: set_aside(remote, self._before))
-                if (metrics := self._root / METRICS).exists():
-                    persist(lambda: remote.bucket.upload(metrics, METRICS))
+                persist(lambda: upload_metrics(remote))
             info = parts.write(remote, staged, team, persist)
             if info and self._uploader:
                 self._uploader.tell(persist(lambda: thin_out(remote, self._keep, info)))

@@ -56,6 +56,10 @@ class Saves:
         """All complete checkpoints, oldest first."""
         return self._saver.complete()
 
+    def finish(self) -> None:
+        """Wait for the save in flight, as `Saver.finish`. Collective."""
+        self._saver.finish()
+
     def close(self) -> None:
         """Wait for the save in flight; raises what it failed with."""
         self._saver.close()

@@ -8,7 +8,6 @@ the bucket.
 import sys
 import threading
 import time
-from pathlib import Path
 
 from polar import retention
 from polar.checkpoint import CheckpointInfo, list_complete
@@ -37,7 +36,7 @@ class Uploader:
         self._changed = threading.Condition()
         self._waiting: CheckpointInfo | None = None
         self._going: CheckpointInfo | None = None
-        self._ending = False
+        self._ending = 0.0
         self._error: BaseException | None = None
         self._trouble: PolarError | None = None
         self._moved = time.monotonic()
@@ -58,6 +57,12 @@ class Uploader:
         """Whether one waits for another to get to the bucket."""
         return self._waiting is not None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint is on its way that is worth waiting for."""
+        with self._changed:
+            return bool(self._waiting or self._going) and not self._is_hopeless()
+
     def poll(self) -> list[CheckpointInfo] | None:
         """All checkpoints in the bucket when one was added since the last call, else None. Raises what went wrong."""
         with self._changed:
@@ -67,18 +72,25 @@ class Uploader:
             raise error
         return news
 
+    def end(self) -> None:
+        """Say that nothing else keeps the process: from now on patience has an end."""
+        self._ending = self._ending or time.monotonic()
+
     def finish(self) -> None:
         """Waits until all is in the bucket. Raises what went wrong, StoreDownError when the store stays away."""
+        self.end()
         with self._changed:
-            self._ending, self._moved = True, time.monotonic()
-            self._changed.notify_all()
             while self._waiting or self._going:
                 self._changed.wait(1.0)
-                if time.monotonic() - self._moved > LAST_PATIENCE_SECONDS:
+                if self._is_hopeless():
                     raise self._trouble or StoreDownError(f"{self._remote.bucket.uri()}: nothing moves")
             error, self._error = self._error, None
         if error is not None:
             raise error
+
+    def _is_hopeless(self) -> bool:
+        """Nothing else keeps the process, and nothing has moved for long."""
+        return bool(self._ending) and time.monotonic() - max(self._moved, self._ending) > LAST_PATIENCE_SECONDS
 
     def _run(self) -> None:
         while True:
@@ -121,12 +133,10 @@ class Uploader:
         data = (info.path / MANIFEST).read_bytes()
         manifest = parse_manifest(info.path / MANIFEST, data)
         remote.upload(info.name, manifest, manifest.files, self._count)
-        if (metrics := Path(remote.root) / METRICS).exists():
-            remote.bucket.upload(metrics, METRICS)
+        upload_metrics(remote)
         set_aside(remote, self._before)
         stored = remote.commit(info.name, data, say)
         self._moved = time.monotonic()
-        self.tell(remote.complete())
         self.tell(thin_out(remote, self._keep, stored))
 
     def tell(self, complete: list[CheckpointInfo]) -> None:
@@ -144,6 +154,12 @@ class Uploader:
         self._moved = time.monotonic()
 
 
+def upload_metrics(remote: Remote) -> None:
+    """Brings the curve to the bucket, as far as it is written."""
+    if (metrics := remote.root / METRICS).exists():
+        remote.bucket.upload(metrics, METRICS)
+
+
 def set_aside(remote: Remote, before: int | None) -> None:
     """Hides the checkpoints that a run left when it went back to before a step."""
     for one in remote.complete() if before else ():
@@ -154,10 +170,11 @@ def set_aside(remote: Remote, before: int | None) -> None:
 def thin_out(remote: Remote, keep: Keep, newest: CheckpointInfo) -> list[CheckpointInfo]:
     """Removes the checkpoints that do not stay, once a new one is there; those that are left, oldest first."""
     remote.bucket.put("LATEST", f"{newest.name}\n".encode())
-    for one in keep.doomed(remote.complete()):
-        if one.step != newest.step:
-            remote.remove(one.name)
-    return remote.complete()
+    complete = remote.complete()
+    doomed = [one for one in keep.doomed(complete) if one.step != newest.step]
+    for one in doomed:
+        remote.remove(one.name)
+    return [one for one in complete if one not in doomed]
 
 
 def say(line: str) -> None:

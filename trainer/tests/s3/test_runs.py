@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 from pods import Pods, new_pods
 from programs import Gang, complete, points, start_server, tensor_hashes
-from run_documents import pretrain_document, trajectory_rows, write_json, write_jsonl
-from s3_server import BUCKET, Server
+from run_documents import (
+    finetune_document,
+    preference_rows,
+    pretrain_document,
+    trajectory_rows,
+    write_json,
+    write_jsonl,
+)
+from s3_server import BUCKET, Server, running
+
+from polar.durable import sha256_of
 
 STEPS = 30
 
@@ -90,3 +99,70 @@ def test_a_gang_whose_pods_share_no_folder_saves_and_resumes_as_one_that_does(
     assert parts == (two if sharding == "full" else {"model.safetensors"})
     assert not list(folder.glob("step-*/*/.part-*"))
     assert points(folder) == points(expected)
+
+
+def test_a_run_outlives_a_store_that_goes_away_while_it_trains(
+    tmp_path: Path, rows: Path, trained: Path
+) -> None:
+    with running(tmp_path / "s3") as server:
+        config = config_in(tmp_path, rows, server)
+        gang, folder = Gang(config), stored(server, tmp_path)
+        gang.wait_until((folder / "step-00000005" / "manifest.json").exists)
+        server.stop()
+        gang.wait_until(lambda: "Training goes on" in gang.log().read_text())
+        gang.wait_until((tmp_path / "out" / f"step-{STEPS:08d}" / "manifest.json").exists)
+        server.start()
+        assert gang.wait() == [0], gang.log().read_text()
+        assert hashes(folder, STEPS) == hashes(trained, STEPS)
+        assert points(folder) == points(trained)
+
+
+def test_a_worker_that_is_told_to_stop_brings_its_last_checkpoint_to_the_bucket(
+    tmp_path: Path, rows: Path, server: Server, trained: Path
+) -> None:
+    config = config_in(tmp_path, rows, server, checkpoint__everySteps=1000)
+    gang = Gang(config)
+    gang.wait_until(lambda: "step 3/" in gang.log().read_text())
+    gang.terminate(0)
+    assert gang.wait() == [20], gang.log().read_text()
+    assert list(stored(server, tmp_path).glob("step-*/manifest.json"))
+    shutil.rmtree(tmp_path / "out")
+    complete(config)
+    assert hashes(stored(server, tmp_path), STEPS) == hashes(trained, STEPS)
+
+
+def test_a_fine_tune_starts_from_a_checkpoint_in_the_bucket_and_a_branch_continues_it(
+    tmp_path: Path, rows: Path, server: Server
+) -> None:
+    (tmp_path / "base").mkdir()
+    base = config_in(tmp_path / "base", rows, server, budget__steps=4, export={"formats": ["huggingface"]})
+    complete(base)
+    folder = stored(server, tmp_path / "base")
+    assert (folder / "export" / "huggingface" / "polar.json").exists()
+    uri = f"s3://{BUCKET}/team/base/step-00000004"
+    pinned = {"path": uri, "manifestSha256": sha256_of(folder / "step-00000004" / "manifest.json")}
+
+    triplets = write_jsonl(tmp_path / "triplets.jsonl", preference_rows())
+    document = finetune_document(tmp_path / "tuned" / "out", triplets, Path(uri), budget__steps=2)
+    document["model"]["init"] = pinned
+    assert run_in_bucket(tmp_path / "tuned", server, document) == [0]
+
+    document = pretrain_document(tmp_path / "branch" / "out", rows, budget__steps=6, resumeFrom=pinned)
+    document["model"] = {"dropout": document["model"]["dropout"]}
+    assert run_in_bucket(tmp_path / "branch", server, document) == [0]
+    document["resumeFrom"] = {**pinned, "manifestSha256": "0" * 64}
+    assert run_in_bucket(tmp_path / "other", server, document) == [12]
+
+    document = finetune_document(tmp_path / "exported" / "out", triplets, Path(uri), budget__steps=2)
+    document["model"]["init"] = {"path": f"s3://{BUCKET}/team/base/export/huggingface"}
+    assert run_in_bucket(tmp_path / "exported", server, document) == [0]
+
+
+def run_in_bucket(directory: Path, server: Server, document: dict[str, Any]) -> list[int | None]:
+    directory.mkdir()
+    document["checkpoint"]["directory"] = str(directory / "out")
+    document["checkpoint"]["s3"] = {"bucket": BUCKET, "prefix": f"team/{directory.name}", "endpoint": server.endpoint}
+    gang = Gang(write_json(directory / "run.json", document))
+    codes = gang.wait()
+    print(gang.log().read_text())
+    return codes
