@@ -22,6 +22,7 @@ import { eventRecorder } from './runtime/events.ts';
 import { Fence, fencedClient, now } from './runtime/fence.ts';
 import type { Log } from './runtime/log.ts';
 import { collectProcessMetrics, registry } from './runtime/metrics.ts';
+import { startTracing } from './tracing.ts';
 
 const LEASE_NAME = 'polar-operator';
 const STOP_GRACE_MS = 25_000;
@@ -37,11 +38,12 @@ async function main(): Promise<void> {
   }
   const log = createLog(config['log-level']);
   collectProcessMetrics();
+  const endTracing = await startTracing(process.env);
   const stop = stopSignal(log);
   // Renewals have connections of their own: they wait for nothing else.
   const [client, leaseClient] = [await clientFor(loadKubeConfig()), await clientFor(loadKubeConfig())];
   await runReplica({ config, log, client, stop, caches: runCaches({ client, log }), election: electionOf(config, leaseClient, log), ingest: undefined });
-  await Promise.all([client.close(), leaseClient.close()]);
+  await Promise.all([client.close(), leaseClient.close(), endTracing()]);
 }
 
 interface Replica {
