@@ -9,7 +9,6 @@ type Strings = Readonly<Record<string, string>>;
 
 /** Added to the pods of an attempt. */
 export interface Admission {
-  readonly count?: number | undefined;
   readonly labels: Strings;
   readonly annotations: Strings;
   readonly nodeSelector: Strings;
@@ -27,13 +26,15 @@ export function admissionOf({ workload, flavors }: Queueing, { spec }: RunSpec):
   const status = statusOfWorkload(workload);
   const assigned = status.admission?.podSetAssignments.find(({ name }) => name === POD_SET);
   if (assigned === undefined) return `the admission of Workload "${workload.metadata.name}" has no assignment for pod set "${POD_SET}"`;
+  const { replicas } = spec.workers;
+  if ((assigned.count ?? replicas) !== replicas) return `the admission is for ${assigned.count} of ${replicas} workers, and a gang starts whole`;
   const names = [...new Set(Object.values(assigned.flavors))];
   const found = names.map((name) => flavors.find((flavor) => flavor.metadata.name === name));
   const missing = names.filter((_, index) => found[index] === undefined);
   if (missing.length > 0) return `no ResourceFlavor ${missing.map((name) => `"${name}"`).join(', ')}, which the admission names`;
   const base = placedBy(workload.metadata.name, assigned.topologyAssignment !== undefined, spec.workers.topology);
   const parts = [...found.flatMap((flavor) => (flavor === undefined ? [] : [fromFlavor(flavorOf(flavor))])), ...updatesOf(status)];
-  const merged = parts.reduce(merge, { ...base, count: assigned.count });
+  const merged = parts.reduce(merge, base);
   const clash = clashing(spec.workers.podTemplate?.nodeSelector ?? {}, merged.nodeSelector);
   return clash ?? merged;
 }

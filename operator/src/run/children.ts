@@ -1,6 +1,7 @@
 // Actions on an attempt's children.
 import type { Action } from '../runtime/apply.ts';
 import type { KubeObject } from '../runtime/object.ts';
+import type { Admission } from './admission.ts';
 import { desiredChildren } from './desired.ts';
 import type { Children } from './desired.ts';
 import { initOf } from './mounts.ts';
@@ -12,7 +13,8 @@ import type { Situation } from './situation.ts';
 
 /** Creates what the attempt lacks, the Job last: its pods need the other two. */
 export function createAttempt(s: Situation): readonly Action[] {
-  const wanted = childrenOf(s);
+  const admission = admissionFor(s);
+  const wanted = typeof admission === 'string' ? undefined : childrenOf(s, admission);
   if (wanted === undefined) return [];
   const configMap = current(s, s.seen.configMaps);
   return [
@@ -50,11 +52,10 @@ export function isFinished(job: Job): boolean {
   return isTrue(job.status?.conditions, 'Complete') !== undefined || isTrue(job.status?.conditions, 'Failed') !== undefined;
 }
 
-function childrenOf(s: Situation): Children | undefined {
+function childrenOf(s: Situation, admission?: Admission): Children | undefined {
   const { run, settings, source } = s.seen;
-  const admission = admissionFor(s);
-  if (run.spec === undefined || typeof admission === 'string') return undefined;
-  const spec = withReplicas(run.spec, s.job?.spec.parallelism ?? admission?.count);
+  if (run.spec === undefined) return undefined;
+  const spec = withReplicas(run.spec, s.job?.spec.parallelism);
   return desiredChildren({ run, spec, attempt: s.attempt, init: initOf(run.spec, source), settings, admission });
 }
 

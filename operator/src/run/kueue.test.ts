@@ -18,7 +18,7 @@ const flavor = (name: string, fields: object): { metadata: { name: string }; spe
 describe('reading what Kueue says', () => {
   test('takes the sparsest admission there can be', () => {
     const given = admissionOf({ isInstalled: true, workload: admitted({ name: 'main' }), flavors: [] }, spec());
-    assert.deepEqual(given, { count: undefined, labels: { 'kueue.x-k8s.io/podset': 'main' }, annotations: {}, nodeSelector: {}, tolerations: [], schedulingGates: [] });
+    assert.deepEqual(given, { labels: { 'kueue.x-k8s.io/podset': 'main' }, annotations: {}, nodeSelector: {}, tolerations: [], schedulingGates: [] });
   });
 
   for (const hostile of [undefined, null, 7, 'text', [], { conditions: 'yes' }, { conditions: [null, 3, {}, { type: 1 }, { type: 'Admitted', status: 'True', message: {} }], admission: [], admissionChecks: { a: 1 } }, { admission: { clusterQueue: {}, podSetAssignments: 3 } }]) {
@@ -43,19 +43,23 @@ describe('an admission', () => {
 
   test('brings labels and tolerations of every flavor once, and what checks add', () => {
     const checks = [{ name: 'prov', state: 'Ready', podSetUpdates: [{ name: 'other', nodeSelector: { no: 'no' } }, { name: 'main', nodeSelector: { node: 'n1' }, annotations: { a: 'b' }, labels: { c: 'd' }, tolerations: [{ key: 'spot', operator: 'Exists' }, { key: 'more' }] }] }];
-    const given = admissionOf({ isInstalled: true, workload: admitted(both, { admissionChecks: checks }), flavors }, spec());
+    const given = admissionOf({ isInstalled: true, workload: admitted(both, { admissionChecks: checks }), flavors }, spec({ workers: { replicas: 4 } }));
     assert.deepEqual(JSON.parse(JSON.stringify(given)), {
-      count: 4, labels: { 'kueue.x-k8s.io/podset': 'main', c: 'd' }, annotations: { a: 'b' }, nodeSelector: { zone: 'a', gpu: 'a100', node: 'n1' },
+      labels: { 'kueue.x-k8s.io/podset': 'main', c: 'd' }, annotations: { a: 'b' }, nodeSelector: { zone: 'a', gpu: 'a100', node: 'n1' },
       tolerations: [{ key: 'spot', operator: 'Exists' }, { key: 'more' }], schedulingGates: [],
     });
   });
 
   test('waits for a flavor that cannot be seen yet', () => {
-    assert.equal(admissionOf({ isInstalled: true, workload: admitted(both), flavors: flavors.slice(1) }, spec()), 'no ResourceFlavor "a100", which the admission names');
+    assert.equal(admissionOf({ isInstalled: true, workload: admitted(both), flavors: flavors.slice(1) }, spec({ workers: { replicas: 4 } })), 'no ResourceFlavor "a100", which the admission names');
+  });
+
+  test('for fewer workers is no admission of a gang', () => {
+    assert.equal(admissionOf({ isInstalled: true, workload: admitted({ name: 'main', count: 1 }), flavors }, spec({ workers: { replicas: 4 } })), 'the admission is for 1 of 4 workers, and a gang starts whole');
   });
 
   test('is refused when it contradicts the run', () => {
-    const own = spec({ workers: { podTemplate: { nodeSelector: { zone: 'b' } } } });
+    const own = spec({ workers: { replicas: 4, podTemplate: { nodeSelector: { zone: 'b' } } } });
     assert.equal(admissionOf({ isInstalled: true, workload: admitted(both), flavors }, own), 'spec.workers.podTemplate.nodeSelector asks for zone=b, but the admission gives zone=a');
   });
 

@@ -42,9 +42,15 @@ function saidOf(s: Situation, workload: Workload, state: QueueState): Admitted {
   if (state === 'leaving' || state === 'finished') return waiting(unasked(s, queue));
   if (state === 'evicted') return { status: 'False', reason: 'Evicted', message: evictedBecause(workload) };
   if (state !== 'admitted') return waiting(waitingBecause(workload, queue));
-  const given = admissionFor(s);
-  if (typeof given === 'string') return waiting(given);
+  const unusable = unusableBecause(s);
+  if (unusable !== undefined) return waiting(unusable);
   return { status: 'True', reason: 'QuotaReserved', message: `admitted by ClusterQueue "${statusOfWorkload(workload).admission?.clusterQueue ?? ''}"` };
+}
+
+/** An attempt that runs has what it needs of its admission. */
+function unusableBecause(s: Situation): string | undefined {
+  const given = s.jobState === 'active' || s.jobState === 'ending' ? undefined : admissionFor(s);
+  return typeof given === 'string' ? given : undefined;
 }
 
 function waiting(message: string): Admitted {

@@ -36,10 +36,11 @@ describe('workers of a gang', () => {
   });
 
   test('are placed by Kueue alone when they wait in a queue', () => {
-    const admission = { labels: { a: 'b' }, annotations: { c: 'd' }, nodeSelector: { zone: 'x' }, tolerations: [{ key: 'spot', operator: 'Exists', value: undefined, effect: undefined, tolerationSeconds: undefined }], schedulingGates: [{ name: 'gate' }] };
+    const admission = { labels: { a: 'b', 'polar.training/attempt': '9' }, annotations: { c: 'd' }, nodeSelector: { zone: 'x' }, tolerations: [{ key: 'spot', operator: 'Exists', value: undefined, effect: undefined, tolerationSeconds: undefined }], schedulingGates: [{ name: 'gate' }] };
     const own = { nodeSelector: { gpu: 'a100' }, tolerations: [{ key: 'own' }] };
     const { metadata: { labels, annotations }, spec } = templateOf({ queue: { name: 'gpus' }, workers: { topology: { level: 'rack' }, podTemplate: own } }, admission);
     assert.equal(spec['affinity'], undefined);
+    assert.equal(labels['polar.training/attempt'], '2');
     assert.deepEqual([labels['a'], annotations['c'], spec['nodeSelector'], spec['schedulingGates']], ['b', 'd', { gpu: 'a100', zone: 'x' }, [{ name: 'gate' }]]);
     assert.deepEqual((spec['tolerations'] as { key: string }[]).map(({ key }) => key), ['own', 'spot']);
   });

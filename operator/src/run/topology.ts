@@ -10,15 +10,15 @@ export interface Template {
   readonly spec: Fields;
 }
 
-/** The pod template of an attempt with its topology, its pod group and its admission added. */
+/** The pod template of an attempt with its topology, its pod group and its admission added; an admission takes no label of ours. */
 export function placed(template: Template, of: Attempt): Template {
   const mark = podGroupMark(of);
   const { labels = {}, annotations = {}, nodeSelector = {}, tolerations = [], schedulingGates = [] } = of.admission ?? {};
   const { spec } = template;
   return {
     metadata: {
-      labels: { ...template.metadata.labels, ...mark.labels, ...labels },
-      annotations: { ...template.metadata.annotations, ...mark.annotations, ...annotations },
+      labels: { ...labels, ...template.metadata.labels, ...mark.labels },
+      annotations: { ...annotations, ...template.metadata.annotations, ...mark.annotations },
     },
     spec: {
       ...spec, ...affinityOf(of, spec['affinity'] as Fields | undefined),
