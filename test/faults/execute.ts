@@ -46,7 +46,8 @@ async function attempt(stage: Stage, plan: Plan, reference: Reference | undefine
     const code = await session.close();
     if (code !== 0 && code !== null) alarms.push({ oracle: 'O5 exit', says: `exit code ${code} on SIGTERM` });
     alarms.push(...judge(session, plan, reference));
-    if (alarms.length === 0) session.forget();
+    if (alarms.length > 0) session.keepLog(plan.id);
+    session.forget();
     return { alarms, fired: injector.fired };
   } catch (error) {
     await session?.close().catch(() => undefined);
@@ -58,8 +59,8 @@ async function attempt(stage: Stage, plan: Plan, reference: Reference | undefine
 async function live(session: Session, injector: Injector, reference: Reference | undefined): Promise<readonly Alarm[]> {
   await session.startOperator();
   await session.untilWatching();
-  session.world.onMark = async (name) => {
-    session.noteMark(name);
+  session.world.onMark = async (name, revision) => {
+    session.noteMark(name, revision);
     await injector.mark(name);
   };
   try {
@@ -91,5 +92,5 @@ async function settle(session: Session, plan: Plan, reference: Reference | undef
 function standing({ world }: Session): string {
   const run = world.run('demo');
   const conditions = (run?.status?.conditions ?? []).map(({ type, status, reason, message }) => `${type}=${status} ${reason} (${message.slice(0, 120)})`);
-  return `demo is ${run?.status?.phase ?? 'absent'} at attempt ${run?.status?.attempt ?? 0}: ${conditions.join('; ')}`;
+  return `demo is ${run === undefined ? 'absent' : (run.status?.phase ?? 'without status')} at attempt ${run?.status?.attempt ?? 0}: ${conditions.join('; ')}`;
 }

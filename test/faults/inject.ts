@@ -16,6 +16,8 @@ interface Armed {
   count: number;
 }
 
+const GONE = JSON.stringify({ type: 'ERROR', object: JSON.parse(statusBody(410, 'Expired')) as object });
+
 /** Names a line as plans do: its type, resource and object, without what the server drew. */
 export function lineKey({ type, resource, name }: Pick<WatchLine, 'type' | 'resource' | 'name'>): string {
   return `${type} ${resource} ${name.replace(/((?:pretrain|finetune)-\d+-\d+)-[a-z0-9]{5}$/, '$1-*')}`;
@@ -32,13 +34,14 @@ export class Injector {
   readonly #held = new Map<string, Promise<void>>();
   readonly #past = new Map<string, string>();
   readonly #expiring = new Set<string>();
+  readonly #pageExpired = new Set<string>();
   #pastUntil: Promise<void> = Promise.resolve();
 
   constructor(plan: Plan, session: Session) {
     this.plan = plan;
     this.#session = session;
     this.#armed = plan.faults.map((fault) => ({ fault, left: fault.do === 'answer' ? (fault.times ?? 1) : 1, count: 0 }));
-    session.proxy.hooks = { fate: (call) => this.#fate(call), line: (line) => this.#line(line), watchUrl: (call) => this.#watchUrl(call) };
+    session.proxy.hooks = { fate: (call) => this.#fate(call), line: (line) => this.#line(line) };
   }
 
   /** The workload passes a mark. Deeds at a mark are over when this resolves; longer faults go on beside it. */
@@ -79,7 +82,7 @@ export class Injector {
     const resource = call.resource.split('/')[0] ?? '';
     if (!call.isWrite && call.name === '') {
       if ((this.#blind.get(resource) ?? 0) > Date.now()) return { do: 'answer', status: 503, body: statusBody(503, 'ServiceUnavailable'), commit: false };
-      const past = this.#pastOf(call, resource);
+      const past = this.#expiredAnswer(call, resource) ?? this.#pastOf(call, resource);
       if (past !== undefined) return past;
     }
     const armed = this.#armed.find((one) => this.#isTriggered(one, call));
@@ -204,10 +207,14 @@ export class Injector {
     return Promise.resolve();
   }
 
+  /** Until it is listed anew, every watch of the resource is told that its version is too old. */
   #expire(resources: readonly string[]): Promise<void> {
-    const gone = { type: 'ERROR', object: JSON.parse(statusBody(410, 'Expired')) as object };
     for (const resource of resources) this.#expiring.add(resource);
-    for (const watch of this.#session.proxy.watches) if (resources.includes(watch.resource)) watch.inject(JSON.stringify(gone));
+    for (const watch of this.#session.proxy.watches) {
+      if (!resources.includes(watch.resource)) continue;
+      watch.inject(GONE);
+      watch.end();
+    }
     return Promise.resolve();
   }
 
@@ -221,21 +228,25 @@ export class Injector {
     await this.#session.startOperator();
   }
 
-  /** While in the past, lists are made from what the observer saw, and watches begin there and bring nothing yet. */
-  #pastOf(call: Call, resource: string): Fate | undefined {
-    if (this.#expiring.has(resource) && !call.isWatch && /[?&]limit=[1-9]/.test(call.url)) {
-      this.#expiring.delete(resource);
+  /** Lists in pages expire once, watches until a list came through. */
+  #expiredAnswer(call: Call, resource: string): Fate | undefined {
+    if (!this.#expiring.has(resource)) return undefined;
+    if (call.isWatch) return { do: 'answer', status: 200, body: `${GONE}\n`, commit: false };
+    if (/[?&]limit=[1-9]/.test(call.url) && !this.#pageExpired.has(resource)) {
+      this.#pageExpired.add(resource);
       return { do: 'answer', status: 410, body: statusBody(410, 'Expired'), commit: false };
     }
+    this.#expiring.delete(resource);
+    return undefined;
+  }
+
+  /** While in the past, lists are made from what the observer saw, and watches begin there and bring nothing yet. */
+  #pastOf(call: Call, resource: string): Fate | undefined {
     const revision = this.#past.get(resource);
     const list = PAST.get(resource);
     if (revision === undefined || list === undefined || call.isWatch) return undefined;
     const { observer, namespace } = this.#session;
     return { do: 'answer', status: 200, body: list(observer.history(namespace), Number(revision)), commit: false };
-  }
-
-  #watchUrl(call: Call): string {
-    return call.url;
   }
 }
 

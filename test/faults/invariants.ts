@@ -47,14 +47,11 @@ const statusOf = (object: KubeObject | undefined): RunStatus => (object as Run |
 const isLive = (pod: Pod): boolean => pod.status?.phase !== 'Succeeded' && pod.status?.phase !== 'Failed';
 
 function livePods(state: State, uid: string): readonly Pod[] {
-  return [...state.objects.values()].filter((object) => object.kind === 'Pod' && object.metadata.labels?.[LABEL_RUN_UID] === uid && isLive(object as Pod) && !isForeign(object, state));
+  return [...state.objects.values()].filter((object) => object.kind === 'Pod' && object.metadata.labels?.[LABEL_RUN_UID] === uid && isLive(object as Pod) && WORKER.test(object.metadata.name));
 }
 
-/** Pods that carry a run's labels and were made by somebody else. */
-function isForeign(object: KubeObject, state: State): boolean {
-  const owner = controllerOf(object);
-  return owner === undefined || (state.byUid.get(owner.uid) === undefined && owner.kind !== 'Job');
-}
+// As the Job controller names them; orphaned ones have lost their owner and still run.
+const WORKER = /-(pretrain|finetune)-\d+-\d+-[a-z0-9]{5}$/;
 
 function oneLiveAttempt({ kind, object }: Seen, _before: KubeObject | undefined, state: State): string | undefined {
   const uid = kind === 'Pod' ? object.metadata.labels?.[LABEL_RUN_UID] : undefined;

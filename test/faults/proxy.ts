@@ -28,11 +28,9 @@ export type Fate =
 export interface Hooks {
   fate(call: Call): Fate | Promise<Fate>;
   line(line: WatchLine): LineVerdict;
-  /** Before a watch is opened: its query may be changed, as for a watch that begins at an older version. */
-  watchUrl(call: Call): string;
 }
 
-export const NO_HOOKS: Hooks = { fate: () => ({ do: 'pass' }), line: () => ({ do: 'pass' }), watchUrl: (call) => call.url };
+export const NO_HOOKS: Hooks = { fate: () => ({ do: 'pass' }), line: () => ({ do: 'pass' }) };
 
 export interface ProxyOptions {
   readonly upstream: { readonly server: string; readonly authority: string };
@@ -141,7 +139,7 @@ export class FaultProxy {
   async #forward(call: Call, request: IncomingMessage): Promise<Answer> {
     for (let tries = 1; ; tries++) {
       try {
-        const upstream = await this.#send(call, request, call.url);
+        const upstream = await this.#send(call, request);
         return { status: upstream.statusCode ?? 502, headers: plainHeaders(upstream), body: await textOf(upstream) };
       } catch (error) {
         if (tries === 2 || (call.isWrite && (error as { code?: string }).code !== 'ECONNREFUSED')) throw error;
@@ -149,17 +147,17 @@ export class FaultProxy {
     }
   }
 
-  #send(call: Call, request: IncomingMessage, url: string): Promise<IncomingMessage> {
+  #send(call: Call, request: IncomingMessage): Promise<IncomingMessage> {
     const headers = { ...request.headers, 'host': new URL(this.#options.upstream.server).host, 'accept-encoding': 'identity' };
     return new Promise((resolve, reject) => {
-      const upstream = send(`${this.#options.upstream.server}${url}`, { method: call.method, headers, agent: this.#agent }, resolve);
+      const upstream = send(`${this.#options.upstream.server}${call.url}`, { method: call.method, headers, agent: this.#agent }, resolve);
       upstream.on('error', reject);
       upstream.end(call.body);
     });
   }
 
   async #watch(call: Call, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const upstream = await this.#send(call, request, this.hooks.watchUrl(call));
+    const upstream = await this.#send(call, request);
     call.status = upstream.statusCode ?? 502;
     if (call.status !== 200) return reply(call, response, { status: call.status, headers: plainHeaders(upstream), body: await textOf(upstream) });
     response.writeHead(call.status, plainHeaders(upstream));

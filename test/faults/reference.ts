@@ -32,17 +32,17 @@ interface Observation {
   readonly marks: readonly string[];
 }
 
-const RUNS = 3;
-
-/** Runs a workload three times; what differs between them is masked. */
-export async function learn(stage: Stage, workload: string): Promise<Learnt> {
+/** Runs a workload that often; what differs between the runs is masked. Throws when it does not end by itself, as then nothing can be compared with it. */
+export async function learn(stage: Stage, workload: string, runs = 3): Promise<Learnt> {
   const seen: Observation[] = [];
   const alarms: Alarm[] = [];
   let seconds = 0;
-  for (let run = 1; run <= RUNS; run++) {
+  for (let run = 1; run <= runs; run++) {
     const plan = { id: `reference-${workload}-${run}`, row: '0', workload, faults: [] };
     const outcome = await execute(stage, plan, undefined, (session) => seen.push(observe(session)));
     alarms.push(...outcome.alarms);
+    const stuck = outcome.alarms.find(({ oracle }) => oracle === 'O4 progress' || oracle === 'harness');
+    if (stuck !== undefined) throw new Error(`workload ${workload} does not end undisturbed: ${stuck.says}; ${outcome.alarms.map(({ says }) => says).join('; ')}`);
     seconds = Math.max(seconds, outcome.seconds);
   }
   const [first, ...others] = seen;

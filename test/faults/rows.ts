@@ -132,6 +132,9 @@ const drift: Row = (ground) => (ground.workload !== 'steady' ? [] : [
   ...REPLACED.map((name) => plan('17', ground, name, { compare: name === 'wipe-status' ? 'free' : 'outcome', faults: one({ mark: 'running' }, { do: 'act', name }) })),
 ]);
 
+/** Row 20: the workload itself is the disturbance. */
+const foreign: Row = (ground) => (/-/.test(ground.workload) ? [plan('20', ground, 'as it is', { faults: [] })] : []);
+
 /** Row 24: disturbances that are nobody's fault, with the operator dying or blind on top. */
 const disruption: Row = (ground) => (ground.workload !== 'disrupt' ? [] : [...kills(ground), ...unobserved(ground)]
   .map(({ plan: made, ...rest }) => ({ ...rest, plan: { ...made, id: made.id.replace(/^\d+/, '24'), row: '24' } })));
@@ -143,8 +146,10 @@ const deletion: Row = (ground) => (ground.workload !== 'vanish' ? [] : writes(gr
 /** Row 29: Events cannot be written. */
 const noEvents: Row = (ground) => [500, 403].map((code) => plan('29', ground, `events ${code}`, { faults: one({ request: 'POST events*' }, { do: 'answer', code, times: 1000 }) }));
 
-const ROWS: readonly Row[] = [kills, doubleKills, stale, unobserved, reordered, expired, network, server, conflicts, overloaded, refusals, drift, disruption, deletion, noEvents];
+const SPECIAL = /^(namesake|lookalike)-|^refused$/;
+const ROWS: readonly Row[] = [kills, doubleKills, stale, unobserved, reordered, expired, network, server, conflicts, overloaded, refusals, drift, foreign, disruption, deletion, noEvents];
 
 export function candidatesOf(ground: Ground): readonly Candidate[] {
+  if (SPECIAL.test(ground.workload)) return foreign(ground);
   return ROWS.flatMap((row) => row(ground));
 }

@@ -1,9 +1,11 @@
-// The campaign. Usage: node test/faults/run.ts [--plans all] [--seed N] [--row ROW] [--workload NAME] [--plan ID|FILE] [--list]
+// The campaign. Usage: node test/faults/run.ts [--plans all] [--seed N] [--row ROW] [--workload NAME] [--plan ID|FILE] [--bug NAME|all|none] [--list]
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
 import { localRoot } from '../../local/src/paths.ts';
+import { hunt, plansOf, readBugs } from './bugs.ts';
+import type { Bug, Hunt } from './bugs.ts';
 import { choose } from './choose.ts';
 import { startFaultCluster } from './cluster.ts';
 import { execute } from './execute.ts';
@@ -23,7 +25,7 @@ const MADE = join(localRoot, 'faults/plans');
 
 const { values } = parseArgs({ options: {
   'plans': { type: 'string', default: process.env['PLANS'] ?? 'some' }, 'seed': { type: 'string', default: process.env['SEED'] ?? '1' }, 'row': { type: 'string' }, 'workload': { type: 'string' },
-  'plan': { type: 'string', multiple: true }, 'list': { type: 'boolean', default: false }, 'source': { type: 'string' }, 'at-once': { type: 'string', default: '4' }, 'bugs': { type: 'string', default: 'all' },
+  'plan': { type: 'string', multiple: true }, 'list': { type: 'boolean', default: false }, 'source': { type: 'string' }, 'at-once': { type: 'string', default: '4' }, 'bug': { type: 'string' }, 'learn': { type: 'string', default: '3' },
 } });
 
 interface Campaign {
@@ -56,16 +58,29 @@ function givenPlan(name: string): Plan | undefined {
   return [name, join(KEPT, `${name}.yaml`), join(MADE, `${name}.yaml`)].filter((file) => file.endsWith('.yaml') && existsSync(file)).map(readPlan)[0];
 }
 
+/** All of them in a whole campaign; otherwise those asked for. */
+function chosenBugs(): readonly Bug[] {
+  const isWhole = values.plan === undefined && values.row === undefined && values.workload === undefined;
+  const wanted = values.bug ?? (isWhole ? 'all' : 'none');
+  return readBugs().filter(({ name }) => wanted === 'all' || wanted.split(',').includes(name));
+}
+
+/** Only bugs are asked for: no other plan is run. */
+const onlyBugs = values.bug !== undefined && values.bug !== 'none' && values.plan === undefined && values.row === undefined && values.workload === undefined;
+
 async function prepare(stage: Stage): Promise<Campaign> {
   const given = (values.plan ?? []).map((name) => ({ name, plan: givenPlan(name) }));
   const kept = values.plan === undefined && values.row === undefined && values.workload === undefined ? keptPlans() : [];
-  const isWanted = (name: string): boolean => values.workload?.split(',').includes(name) ?? (given.length === 0 || given.some((one) => one.plan?.workload === name || (one.plan === undefined && one.name.includes(`-${name}-`))));
+  const forBugs = new Set(chosenBugs().flatMap(plansOf).map(({ workload }) => workload));
+  const isWanted = (name: string): boolean => forBugs.has(name) || (!onlyBugs && isAskedFor(name));
+  const isAskedFor = (name: string): boolean => values.workload?.split(',').includes(name) ?? (given.length === 0 || given.some((one) => one.plan?.workload === name || (one.plan === undefined && one.name.includes(`-${name}-`))));
   const names = WORKLOADS.map(({ name }) => name).filter(isWanted);
-  const found = await pooled(names, Number(values['at-once']), async (name) => [name, await learn(stage, name)] as const);
+  const found = await pooled(names, Number(values['at-once']), async (name) => [name, await learn(stage, name, Number(values.learn))] as const);
   const learnt = new Map(found);
   const candidates = found.flatMap(([workload, one]) => candidatesOf({ workload, learnt: one })).filter(({ plan }) => values.row === undefined || values.row.split(',').includes(plan.row));
   const named = given.map(({ name, plan }) => plan ?? candidates.find((one) => one.plan.id === name)?.plan ?? fail(`no plan "${name}"`));
-  const chosen = given.length > 0 ? named : [...choose(candidates, Number(values.seed), values.plans === 'all'), ...kept.map((plan) => ({ ...plan, row: 'kept' }))];
+  const healthy = chosenBugs().flatMap(plansOf);
+  const chosen = onlyBugs ? healthy : given.length > 0 ? named : [...healthy, ...choose(candidates, Number(values.seed), values.plans === 'all'), ...kept.map((plan) => ({ ...plan, row: 'kept' }))];
   return { candidates, chosen, learnt };
 }
 
@@ -108,6 +123,14 @@ async function runAll(stage: Stage, { chosen, learnt }: Campaign): Promise<reado
   return again;
 }
 
+async function huntAll(stage: Stage, { learnt }: Campaign): Promise<readonly Hunt[]> {
+  return pooled(chosenBugs(), Number(values['at-once']), async (bug) => {
+    const found = await hunt(stage, bug, (workload) => learnt.get(workload)?.reference);
+    say(found.caughtBy === undefined ? `MISSED ${bug.name}: ${bug.says}` : `caught ${bug.name} (${found.seconds.toFixed(1)} s) by ${found.caughtBy.oracle}: ${found.caughtBy.says.split('\n')[0]}`);
+    return found;
+  });
+}
+
 async function main(): Promise<number> {
   const began = performance.now();
   const cluster = await startFaultCluster(values.source);
@@ -117,13 +140,15 @@ async function main(): Promise<number> {
   undisturbed.forEach(say);
   say(`learnt ${campaign.learnt.size} workloads in ${((performance.now() - began) / 1000).toFixed(0)} s; ${campaign.candidates.length} plans, ${campaign.chosen.length} chosen by seed ${values.seed}`);
   const outcomes = values.list ? [] : await runAll(stage, campaign);
+  const hunts = values.list ? [] : await huntAll(stage, campaign);
   if (values.list) campaign.chosen.forEach(({ id }) => say(id));
   await stage.observer.close();
   await cluster.stop();
   say(table(campaign.candidates, outcomes));
-  const failed = outcomes.filter(({ alarms }) => alarms.length > 0).length + (undisturbed.length > 0 ? 1 : 0);
+  if (hunts.length > 0) say(`seeded bugs caught: ${hunts.filter(({ caughtBy }) => caughtBy !== undefined).length} of ${hunts.length}`);
+  const failed = hunts.filter(({ caughtBy }) => caughtBy === undefined).length + outcomes.filter(({ alarms }) => alarms.length > 0).length + (undisturbed.length > 0 ? 1 : 0);
   say(`${((performance.now() - began) / 1000).toFixed(0)} s, seed ${values.seed}`);
-  say(`${outcomes.length + campaign.learnt.size - failed} passed, ${failed} failed`);
+  say(`${outcomes.length + hunts.length + campaign.learnt.size - failed} passed, ${failed} failed`);
   return failed === 0 ? 0 : 1;
 }
 

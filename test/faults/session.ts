@@ -1,6 +1,8 @@
 // Everything one plan runs in: a namespace, a proxy, an operator behind it, and a node.
-import { rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { localRoot } from '../../local/src/paths.ts';
 import type { FaultCluster } from './cluster.ts';
 import { Kubelet } from './kubelet.ts';
 import type { Observer } from './observer.ts';
@@ -82,9 +84,8 @@ export class Session {
     }
   }
 
-  noteMark(name: string): void {
-    const newest = Math.max(0, ...this.observer.history(this.namespace).map(({ revision }) => revision));
-    this.#marks.set(name, newest);
+  noteMark(name: string, revision?: number): void {
+    this.#marks.set(name, revision ?? Math.max(0, ...this.observer.history(this.namespace).map((seen) => seen.revision)));
   }
 
   get marks(): readonly string[] {
@@ -103,6 +104,14 @@ export class Session {
     const code = await this.operator.stop();
     await this.proxy.close();
     return code;
+  }
+
+  /** Where alarms are looked into. */
+  keepLog(name: string): void {
+    const folder = join(localRoot, 'faults/logs');
+    mkdirSync(folder, { recursive: true });
+    if (existsSync(this.operator.files.log)) cpSync(this.operator.files.log, join(folder, `${name}.log`));
+    writeFileSync(join(folder, `${name}.calls`), this.proxy.calls.map(({ at, key, status }) => `${new Date(at).toISOString()} ${status} ${key}`).join('\n'));
   }
 
   /** After a plan that is of no further interest. */

@@ -37,6 +37,7 @@ export class WatchPipe {
   readonly resource: string;
   readonly #options: Options;
   #hold: Promise<void> = Promise.resolve();
+  #hasEnded = false;
 
   constructor(options: Options) {
     this.#options = options;
@@ -48,13 +49,19 @@ export class WatchPipe {
     this.#options.response.destroy();
   }
 
+  /** The server ends the watch in good order. */
+  end(): void {
+    this.#hasEnded = true;
+    this.#options.response.end(() => this.#options.upstream.destroy());
+  }
+
   hold(until: Promise<void>): void {
     this.#hold = Promise.all([this.#hold, until]).then(() => undefined);
   }
 
   /** Puts a line in between, as if the server had sent it. */
   inject(text: string): void {
-    if (!this.#options.response.destroyed) this.#options.response.write(`${text}\n`);
+    if (!this.#options.response.destroyed && !this.#hasEnded) this.#options.response.write(`${text}\n`);
   }
 
   /** Runs until either side ends. Never throws. */
@@ -68,7 +75,7 @@ export class WatchPipe {
       }
     } catch {
       // The API server went away: the operator's side ends the same way.
-      response.destroy();
+      if (!this.#hasEnded) response.destroy();
     }
     response.end();
   }

@@ -1,5 +1,8 @@
 // Short lives of runs, each a few seconds. Faults are put into them; without faults each always ends in the same state.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RUN_RESOURCES } from '../../operator/src/run/caches.ts';
+import { JOBS } from '../../operator/src/run/objects.ts';
+import { FOREIGN } from './foreign.ts';
 import type { End, Script } from './kubelet.ts';
 import type { World } from './world.ts';
 
@@ -21,8 +24,8 @@ const firstEnds = (first: (index: number) => Promise<End>): Script => ({ attempt
 
 async function created(world: World, spec: object = {}): Promise<void> {
   await world.claims();
-  await world.pretrain('demo', spec);
-  await world.mark('created');
+  const { metadata } = await world.pretrain('demo', spec);
+  await world.mark('created', Number(metadata.resourceVersion));
 }
 
 async function running(world: World, spec: object = {}): Promise<void> {
@@ -36,7 +39,7 @@ async function complete(world: World): Promise<void> {
   await world.mark('complete');
 }
 
-export const WORKLOADS: readonly Workload[] = [
+const LIVES: readonly Workload[] = [
   {
     name: 'complete',
     script: () => after(TRAINING_MS, done),
@@ -71,7 +74,7 @@ export const WORKLOADS: readonly Workload[] = [
       await world.untilTrue('demo', 'Suspended');
       await world.until('no worker is left', () => (world.pods().length === 0 ? true : undefined));
       await world.mark('suspended');
-      await world.patch('demo', { suspend: false });
+      await world.mark('resumed', await world.patch('demo', { suspend: false }));
       await complete(world);
     },
   },
@@ -80,8 +83,7 @@ export const WORKLOADS: readonly Workload[] = [
     script: ({ attempt }) => (attempt === 1 ? after(1500, done) : after(TRAINING_MS, done)),
     run: async (world: World): Promise<void> => {
       await running(world);
-      await world.patch('demo', { recovery: { maxRestarts: 7 } });
-      await world.mark('edited');
+      await world.mark('edited', await world.patch('demo', { recovery: { maxRestarts: 7 } }));
       await world.patch('demo', { recovery: { maxRestarts: 3 } });
       await complete(world);
     },
@@ -94,6 +96,30 @@ export const WORKLOADS: readonly Workload[] = [
       await world.removeRun('demo');
       await world.mark('deleted');
       await world.until('nothing is left', () => (world.run('demo') === undefined && world.children().length === 0 ? true : undefined));
+    },
+  },
+  {
+    name: 'leave',
+    script: () => forever,
+    run: async (world: World): Promise<void> => {
+      await running(world);
+      // Somebody else's finalizer: the run is being deleted and is still there.
+      await world.change(RUN_RESOURCES.PolarPretrain, 'demo', { metadata: { finalizers: ['example.com/hold'] } });
+      await world.removeRun('demo');
+      await world.mark('deleted');
+      await world.remove(JOBS, 'demo-pretrain-1');
+      await sleep(1500);
+      await world.mark('leaving');
+      await world.change(RUN_RESOURCES.PolarPretrain, 'demo', { metadata: { finalizers: null } });
+      await world.until('nothing is left', () => (world.run('demo') === undefined && world.children().length === 0 ? true : undefined));
+    },
+  },
+  {
+    name: 'refused',
+    script: () => forever,
+    run: async (world: World): Promise<void> => {
+      await created(world);
+      await sleep(5000);
     },
   },
   {
@@ -163,6 +189,9 @@ export const WORKLOADS: readonly Workload[] = [
     },
   },
 ];
+
+/** Every workload there is. */
+export const WORKLOADS: readonly Workload[] = [...LIVES, ...FOREIGN];
 
 export function workload(name: string): Workload {
   const found = WORKLOADS.find((one) => one.name === name);

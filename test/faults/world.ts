@@ -22,7 +22,7 @@ export class World {
   readonly namespace: string;
   readonly kubelet: Kubelet;
   /** Called at every mark of the workload; faults hang on marks. */
-  onMark: (mark: string) => Promise<void> = () => Promise.resolve();
+  onMark: (mark: string, revision?: number) => Promise<void> = () => Promise.resolve();
 
   constructor(parts: { admin: KubeClient; observer: Observer; namespace: string; kubelet: Kubelet }) {
     this.admin = parts.admin;
@@ -31,8 +31,9 @@ export class World {
     this.kubelet = parts.kubelet;
   }
 
-  mark(name: string): Promise<void> {
-    return this.onMark(name);
+  /** `revision` when a write made the mark, so that the mark lies directly behind it. */
+  mark(name: string, revision?: number): Promise<void> {
+    return this.onMark(name, revision);
   }
 
   async claim(name: string): Promise<void> {
@@ -67,8 +68,9 @@ export class World {
   }
 
   /** Merge-patches the spec, as `kubectl patch` does. */
-  async patch(name: string, spec: object): Promise<void> {
-    await this.admin.request('PATCH', pathOf(RUN_RESOURCES.PolarPretrain, { namespace: this.namespace, name }), { body: { spec }, contentType: MERGE });
+  async patch(name: string, spec: object): Promise<number> {
+    const changed = await this.admin.request<KubeObject>('PATCH', pathOf(RUN_RESOURCES.PolarPretrain, { namespace: this.namespace, name }), { body: { spec }, contentType: MERGE });
+    return Number(changed.metadata.resourceVersion);
   }
 
   /** Merge-patches any object. */
@@ -81,8 +83,8 @@ export class World {
     if (found !== undefined) await remove(this.admin, resource, { namespace: this.namespace, name, uid: found.metadata.uid ?? '' }, how);
   }
 
-  removeRun(name: string): Promise<void> {
-    return this.remove(RUN_RESOURCES.PolarPretrain, name);
+  removeRun(name: string, how: 'Background' | 'Foreground' = 'Background'): Promise<void> {
+    return this.remove(RUN_RESOURCES.PolarPretrain, name, how);
   }
 
   /** Writes status.checkpoints as ingest does. */
