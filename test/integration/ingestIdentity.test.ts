@@ -33,7 +33,34 @@ describe('a caller', () => {
 
   test('without a token is refused', () => refused(undefined, 'UNAUTHENTICATED', /expected "authorization: Bearer/));
   test('with "Bearer nothing" is refused', () => refused('Bearer nothing', 'UNAUTHENTICATED', /token refused/));
+  test('with an empty token is refused', () => refused('Bearer ', 'UNAUTHENTICATED', /expected/));
   test('with another scheme is refused', () => refused('Basic YTpi', 'UNAUTHENTICATED', /expected/));
+
+  test('with two tokens is refused, even when one of them is good', async () => {
+    const { token } = await world.training('two');
+    // What a proxy makes of two headers; clients refuse to send them.
+    await refused(`Bearer ${token}, Bearer ${token}`, 'UNAUTHENTICATED', /expected/);
+  });
+
+  /** The claims of a good token with some of them changed, signed by nobody who may. */
+  const forged = (token: string, change: object): string => {
+    const [head = '', payload = '', signature = ''] = token.split('.');
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as object;
+    return [head, Buffer.from(JSON.stringify({ ...claims, ...change })).toString('base64url'), signature].join('.');
+  };
+
+  test('with an expired token is refused unread, and with one whose end was moved after reading', async () => {
+    const { token } = await world.training('expired');
+    const seconds = Math.floor(Date.now() / 1000);
+    await refused(`Bearer ${forged(token, { exp: seconds - 3600 })}`, 'UNAUTHENTICATED', /expired/);
+    await refused(`Bearer ${forged(token, { exp: seconds + 7200 })}`, 'UNAUTHENTICATED', /token refused for audience/);
+  });
+
+  test('with a token made out to the pod of another is refused', async () => {
+    const [mine, other] = [await world.training('forger'), await world.training('forgery')];
+    const pod = { name: other.pod.metadata.name, uid: other.pod.metadata.uid };
+    await refused(`Bearer ${forged(mine.token, { 'kubernetes.io': { namespace: world.namespace, pod, serviceaccount: { name: 'default', uid: 'x' } } })}`, 'UNAUTHENTICATED', /token refused for audience/);
+  });
 
   test('with a token for another audience is refused', async () => {
     const { pod } = await world.training('audience');
@@ -88,6 +115,50 @@ describe('a caller', () => {
     await refused(`Bearer ${await world.token(await world.pod('reborn-1-0', await world.job(run, 1, owner)))}`, 'NOT_FOUND', /is gone/);
   });
 
+  test('whose run was deleted and made anew under its name is refused', async () => {
+    const { run, token } = await world.training('again');
+    await remove(world.client, PRETRAINS, { namespace: world.namespace, name: 'again', uid: run.metadata.uid });
+    const next = await world.run('again');
+    assert.notEqual(next.metadata.uid, run.metadata.uid);
+    await refused(`Bearer ${token}`, 'NOT_FOUND', /is gone/);
+    assert.equal((await world.read('again')).status?.progress, undefined);
+  });
+
+  test('whose pod names its Job without being controlled by it, or as something else, is refused', async () => {
+    const job = await world.job(await world.run('loose'));
+    const owner = { apiVersion: 'batch/v1', kind: 'Job', name: job.metadata.name, uid: job.metadata.uid };
+    const forgeries = [{ ...owner, controller: false }, { ...owner, controller: true, apiVersion: 'batch/v1beta1' }, { ...owner, controller: true, kind: 'CronJob' }];
+    for (const [i, reference] of forgeries.entries()) {
+      await refused(`Bearer ${await world.token(await world.pod(`loose-${i}`, job, 0, [reference]))}`, 'PERMISSION_DENIED', /not controlled by a Job/);
+    }
+  });
+
+  test('in another namespace that names the Job, or whose Job names the run, of this one is refused', async () => {
+    const { run, job } = await world.training('far');
+    const elsewhere = await world.elsewhere(await set.cluster.namespace('elsewhere'));
+    await refused(`Bearer ${await elsewhere.token(await elsewhere.pod('far-1-0', job))}`, 'PERMISSION_DENIED', /is gone/);
+    await refused(`Bearer ${await elsewhere.token(await elsewhere.pod('far-2-0', await elsewhere.job(run)))}`, 'NOT_FOUND', /is gone/);
+    await elsewhere.run('far');
+    await refused(`Bearer ${await elsewhere.token(await elsewhere.pod('far-3-0', await elsewhere.job(run, 1, { apiVersion: PRETRAINS.apiVersion, kind: PRETRAINS.kind, name: 'far', uid: run.metadata.uid, controller: true }, 'far-other')))}`, 'NOT_FOUND', /is gone/);
+  });
+
+  test('whose Job is of a kind of owner with the name of ours is refused', async () => {
+    const run = await world.run('namesake');
+    for (const [i, apiVersion] of ['example.com/v1alpha1', 'polar.training/v1'].entries()) {
+      const job = await world.job(run, 1, { apiVersion, kind: PRETRAINS.kind, name: 'namesake', uid: run.metadata.uid, controller: true }, `namesake-${i}`);
+      await refused(`Bearer ${await world.token(await world.pod(`namesake-${i}`, job))}`, 'PERMISSION_DENIED', /not controlled by a run/);
+    }
+  });
+
+  test('whose Job says it is of no attempt, or of one that has not begun, is refused', async () => {
+    const run = await world.run('early');
+    await refused(`Bearer ${await world.token(await world.pod('early-2-0', await world.job(run, 2)))}`, 'UNAVAILABLE', /not in the status yet/);
+    for (const [i, attempt] of ['0', 'one', '1e3', ''].entries()) {
+      const job = await world.job(run, attempt, undefined, `early-none-${i}`);
+      await refused(`Bearer ${await world.token(await world.pod(`early-none-${i}`, job))}`, 'PERMISSION_DENIED', /has no label/);
+    }
+  });
+
   test('that is worker 1 is refused', async () => {
     const pod = await world.pod('index-1-1', await world.job(await world.run('index')), 1);
     await refused(`Bearer ${await world.token(pod)}`, 'PERMISSION_DENIED', /not worker 0/);
@@ -116,6 +187,24 @@ describe('a caller', () => {
       assert.match(refusal.details, details);
     }
     for (const name of ['liar', 'victim']) assert.equal((await world.read(name)).status?.progress, undefined);
+  });
+
+  test('whose stream is sent again, by itself or by whom it was told to, changes nothing', async () => {
+    const { run, token } = await world.training('replay');
+    const first = new Trainer(ingest, `Bearer ${token}`);
+    for (let seq = 1; seq <= 3; seq++) first.send(report(run, seq));
+    await first.untilAcked(3);
+    await first.finish();
+    const before = await world.read('replay');
+    const again = new Trainer(ingest, `Bearer ${token}`);
+    for (let seq = 1; seq <= 3; seq++) again.send(report(run, seq));
+    await again.untilAcked(3);
+    await again.finish();
+    assert.equal((await world.read('replay')).metadata.resourceVersion, before.metadata.resourceVersion);
+    const thief = new Trainer(ingest, `Bearer ${(await world.training('thief')).token}`);
+    thief.send(report(run, 4));
+    assert.equal((await thief.refusal()).code, 'PERMISSION_DENIED');
+    assert.equal((await world.read('replay')).metadata.resourceVersion, before.metadata.resourceVersion);
   });
 
   test('that trusts another authority does not connect', async () => {

@@ -12,7 +12,7 @@ import type { RunStatus } from '../../operator/src/api/status.ts';
 import { ReportRequestSchema } from '../../operator/src/gen/telemetry_pb.js';
 import type { ReportRequest, ReportResponse } from '../../operator/src/gen/telemetry_pb.js';
 import { startIngest } from '../../operator/src/ingest/server.ts';
-import type { Ingest } from '../../operator/src/ingest/server.ts';
+import type { Ingest, IngestConfig } from '../../operator/src/ingest/server.ts';
 import { telemetryService } from '../../operator/src/ingest/service.ts';
 import type { Pod } from '../../operator/src/ingest/chain.ts';
 import type { Run } from '../../operator/src/ingest/runs.ts';
@@ -89,7 +89,7 @@ export interface Replica extends Ingest {
   metric(name: string, labels?: Record<string, string>): Promise<number>;
 }
 
-export async function aReplica(client: KubeClient): Promise<Replica> {
+export async function aReplica(client: KubeClient, config: Partial<IngestConfig> = {}): Promise<Replica> {
   const stop = new AbortController();
   const reflect = <T extends KubeObject>(of: Resource): Reflector<T> => {
     const reflector = new Reflector<T>({ client, resource: of, log: silent });
@@ -100,11 +100,14 @@ export async function aReplica(client: KubeClient): Promise<Replica> {
   await waitForCaches([pretrains, finetunes, pods], 20_000, stop.signal);
   const registry = new Registry();
   const ingest = await startIngest({
-    client, pods, log: silent, registry, config: { host: '127.0.0.1', port: 0, namespace: 'polar-system', limits: { minWriteIntervalMs: 50 } },
+    client, pods, log: silent, registry, config: { host: '127.0.0.1', port: 0, namespace: 'polar-system', ...config, limits: { minWriteIntervalMs: 50, ...config.limits } },
     runs: [pretrains, finetunes],
   });
   return {
-    ...ingest, registry,
+    port: ingest.port, registry,
+    get caPem() {
+      return ingest.caPem;
+    },
     metric: async (name, labels = {}) => {
       const values = (await registry.getSingleMetric(name)?.get())?.values ?? [];
       return values.filter((value) => Object.entries(labels).every(([key, want]) => value.labels[key] === want)).reduce((sum, { value }) => sum + value, 0);
@@ -126,6 +129,12 @@ export class World {
     this.namespace = namespace;
   }
 
+  /** The same cluster, another namespace. */
+  async elsewhere(namespace: string): Promise<World> {
+    await post(this.client, SERVICE_ACCOUNTS, { metadata: { name: 'default', namespace } });
+    return new World(this.client, namespace);
+  }
+
   /** A run at attempt 1. */
   async run(name: string): Promise<StoredRun> {
     await this.client.request('POST', pathOf(PRETRAINS, this), { body: { ...GOOD_PRETRAIN, metadata: { name, namespace: this.namespace } } });
@@ -142,10 +151,10 @@ export class World {
     return this.client.request('GET', pathOf(PRETRAINS, { namespace: this.namespace, name }));
   }
 
-  job(run: StoredRun, attempt = 1, owner: object = { apiVersion: API_VERSION, kind: 'PolarPretrain', name: run.metadata.name, uid: run.metadata.uid, controller: true }): Promise<Stored> {
+  job(run: StoredRun, attempt: number | string = 1, owner: object = { apiVersion: API_VERSION, kind: 'PolarPretrain', name: run.metadata.name, uid: run.metadata.uid, controller: true }, name = `${run.metadata.name}-${attempt}`): Promise<Stored> {
     const template = { spec: { restartPolicy: 'Never', containers: [{ name: 'trainer', image: 'none' }] } };
     const labels = { [LABEL_KIND]: 'PolarPretrain', [LABEL_RUN_UID]: run.metadata.uid, [LABEL_ATTEMPT]: String(attempt) };
-    const body = { ...this.#object(JOBS, `${run.metadata.name}-${attempt}`), spec: { template } };
+    const body = { ...this.#object(JOBS, name), spec: { template } };
     return post(this.client, JOBS, { ...body, metadata: { ...body.metadata, labels, ownerReferences: [owner] } } as unknown as Stored);
   }
 
@@ -155,8 +164,8 @@ export class World {
   }
 
   /** A pod of a Job, or of nothing. */
-  pod(name: string, job: Stored | undefined, index = 0): Promise<Stored> {
-    const ownerReferences = job === undefined ? [] : [{ apiVersion: 'batch/v1', kind: 'Job', name: job.metadata.name, uid: job.metadata.uid, controller: true }];
+  pod(name: string, job: Stored | undefined, index = 0, owners?: readonly object[]): Promise<Stored> {
+    const ownerReferences = owners ?? (job === undefined ? [] : [{ apiVersion: 'batch/v1', kind: 'Job', name: job.metadata.name, uid: job.metadata.uid, controller: true }]);
     const labels = { ...job?.metadata.labels, [LABEL_COMPLETION_INDEX]: String(index) };
     const spec = { serviceAccountName: 'default', automountServiceAccountToken: false, containers: [{ name: 'trainer', image: 'none' }] };
     const body = { ...this.#object(PODS, name), spec };
@@ -203,6 +212,11 @@ export function closeTrainers(): void {
   for (const close of open) close();
 }
 
+export interface Target {
+  readonly port: number;
+  readonly caPem: string;
+}
+
 /** A trainer's end of a stream. */
 export class Trainer {
   readonly responses: ReportResponse[] = [];
@@ -211,7 +225,7 @@ export class Trainer {
   readonly #stream: ClientDuplexStream<ReportRequest, ReportResponse>;
   readonly #close: () => void;
 
-  constructor(ingest: { readonly port: number; readonly caPem: string }, authorization: string | undefined) {
+  constructor(ingest: Target, authorization: string | undefined) {
     const client = new TelemetryClient(`localhost:${ingest.port}`, credentials.createSsl(Buffer.from(ingest.caPem)));
     const metadata = new Metadata();
     if (authorization !== undefined) metadata.set('authorization', authorization);
