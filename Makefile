@@ -121,7 +121,7 @@ verify: setup ## Lint, then prove that generated files are fresh.
 ##@ Measure
 
 .PHONY: bench
-bench: bench-trainer ## All side-by-side measurements.
+bench: bench-trainer bench-operator ## All side-by-side measurements.
 
 .PHONY: bench-trainer
 bench-trainer: setup-python .local/bench/venv/.synced ## Training speed and memory beside TRL's RewardTrainer (under ten minutes on two quiet cores).
@@ -130,6 +130,10 @@ bench-trainer: setup-python .local/bench/venv/.synced ## Training speed and memo
 .PHONY: bench-effective
 bench-effective: setup-python ## Restarts of real workers that are killed and hang, and the effective training time that follows (four minutes).
 	@PYTHONPATH=trainer:bench/effective $(PYTHON) bench/effective/bench.py $(BENCH_ARGS)
+
+.PHONY: bench-operator
+bench-operator: setup-node ## Scale beside Kubeflow Trainer on a real control plane (under fifteen minutes on two quiet cores).
+	@$(NODE) bench/operator/bench.ts $(BENCH_ARGS)
 
 .PHONY: bench-requirements
 bench-requirements: .local/bench/venv/.synced ## Pin the newest TRL for the bench.
