@@ -50,7 +50,7 @@ export async function writeLease(place: LeasePlace, before: Lease | undefined, d
   const transitions = whole(held?.leaseTransitions);
   return put(place, before, timeoutMs, {
     holderIdentity: place.identity,
-    leaseDurationSeconds: Math.max(1, Math.round(durationMs / 1000)),
+    leaseDurationSeconds: Math.max(1, Math.ceil(durationMs / 1000)),
     acquireTime: isOurs ? held?.acquireTime ?? renewTime : renewTime,
     renewTime,
     leaseTransitions: before === undefined || isOurs ? transitions : transitions + 1,
