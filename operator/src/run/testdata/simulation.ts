@@ -6,33 +6,43 @@ import type { Job, Pod } from '../objects.ts';
 import type { Observed, Run } from '../observed.ts';
 import { parseSpec } from '../parseSpec.ts';
 import { planRun } from '../plan.ts';
+import type { Plan } from '../plan.ts';
 import { countsDiffer, statusOf } from '../status.ts';
 import { hasEnded } from '../workers.ts';
 import { afterwards, observedFrom } from './world.ts';
 
 export type Step =
   | { readonly do: 'reconcile'; readonly dieAfter?: number | undefined }
-  | { readonly do: 'jobController' | 'start' | 'collect' | 'suspend' | 'resume' | 'deleteJob' | 'dropClaim' | 'addClaim' | 'evict' }
+  | { readonly do: 'jobController' | 'start' | 'collect' | 'suspend' | 'resume' | 'deleteJob' | 'dropClaim' | 'addClaim' | 'evict' | 'raiseBudget' | 'raiseRestarts' | 'report' | 'save' }
+  | { readonly do: 'resize'; readonly replicas: number }
   | { readonly do: 'exit'; readonly index: number; readonly code: number }
   | { readonly do: 'wait'; readonly seconds: number };
 
-const SPEC = { model: { size: '300K' }, data: { uri: 'pvc://data/pool', maxLength: 512, maxResponseLength: 128 }, budget: { steps: 5 }, checkpoint: { store: { pvc: 'runs' } }, workers: { replicas: 2 }, recovery: { maxRestarts: 2, startDeadlineSeconds: 300 } };
+const SPEC = { model: { size: '300K' }, data: { uri: 'pvc://data/pool', maxLength: 512, maxResponseLength: 128 }, budget: { steps: 5 }, checkpoint: { store: { pvc: 'runs' } }, workers: { replicas: 2 }, recovery: { maxRestarts: 2, startDeadlineSeconds: 300, silenceTimeoutSeconds: 1200, saveTimeoutSeconds: 120 } };
+const TELEMETRY = { address: 'a', ca: 'CA', intervalSeconds: 2, since: '2026-01-01T00:00:00Z' };
 const CLAIMS = ['data', 'runs'].map((name) => ({ metadata: { name, namespace: 'team' }, spec: { accessModes: ['ReadWriteMany'] } }));
 
 export class Simulation {
-  readonly #spec: object;
   world: Observed;
+  /** Called with every plan before it is carried out. */
+  onPlan: (plan: Plan) => void = () => undefined;
+  #spec: typeof SPEC;
+  #checkpoint = 0;
 
   /** Fields beyond those every simulated run has. */
   constructor(spec: object = {}, world: object = {}) {
     this.#spec = { ...SPEC, ...spec };
-    this.world = observedFrom({ now: '2026-01-01T00:00:00Z', run: { kind: 'PolarPretrain', metadata: { name: 'demo', namespace: 'team', uid: '11111111-0000', generation: 1 }, spec: this.#spec }, claims: CLAIMS, ...world });
+    this.world = observedFrom({
+      now: '2026-01-01T00:00:00Z', run: { kind: 'PolarPretrain', metadata: { name: 'demo', namespace: 'team', uid: '11111111-0000', generation: 1 }, spec: this.#spec },
+      claims: CLAIMS, settings: { trainerImage: 'trainer:test', telemetry: TELEMETRY }, ...world,
+    });
   }
 
   step(step: Step): void {
     if (step.do === 'reconcile') this.#reconcile(step.dieAfter);
     else if (step.do === 'exit') this.#mapPods((pod) => (pod.status?.phase === 'Running' && pod.metadata.name.includes(`-${step.index}-`) ? withStatus(pod, exited(step.code)) : pod));
     else if (step.do === 'wait') this.#set({ now: new Date(Date.parse(this.world.now) + step.seconds * 1000).toISOString() });
+    else if (step.do === 'resize') this.#respec({ ...this.#spec, workers: { replicas: step.replicas } });
     else this.#plain[step.do]();
   }
 
@@ -41,8 +51,12 @@ export class Simulation {
     start: () => this.#mapPods((pod) => (pod.status?.phase === 'Pending' ? withStatus(pod, running(this.world.now)) : pod)),
     evict: () => this.#mapPods((pod) => (pod.status?.phase === 'Running' ? withStatus(pod, { ...exited(20), conditions: [{ type: 'DisruptionTarget', status: 'True' }] }) : pod)),
     collect: () => this.#set({ pods: this.world.pods.filter((pod) => this.world.jobs.some((job) => job.metadata.uid === jobOf(pod))) }),
-    suspend: () => this.#respec({ suspend: true }),
-    resume: () => this.#respec({ suspend: false }),
+    suspend: () => this.#respec({ ...this.#spec, suspend: true } as typeof SPEC),
+    resume: () => this.#respec({ ...this.#spec, suspend: false } as typeof SPEC),
+    raiseBudget: () => this.#respec({ ...this.#spec, budget: { steps: this.#spec.budget.steps + 5 } }),
+    raiseRestarts: () => this.#respec({ ...this.#spec, recovery: { ...this.#spec.recovery, maxRestarts: this.#spec.recovery.maxRestarts + 1 } }),
+    report: () => this.#reported({ progress: { attempt: this.world.run.status.attempt ?? 0, stage: 'Training', step: 3, trainSeconds: '60', lastReportTime: this.world.now } }),
+    save: () => this.#reported({ checkpoints: { latest: { step: ++this.#checkpoint, uri: 'pvc://runs/x', completedTime: this.world.now } } }),
     deleteJob: () => this.#set({ jobs: this.world.jobs.slice(0, -1) }),
     dropClaim: () => this.#set({ claims: this.world.claims.slice(1) }),
     addClaim: () => this.#set({ claims: CLAIMS }),
@@ -59,6 +73,7 @@ export class Simulation {
     const whole = dieAfter === undefined || dieAfter > plan.actions.length;
     const next = afterwards(this.world, { ...plan, actions: whole ? plan.actions : plan.actions.slice(0, dieAfter) });
     const before = this.world.run;
+    this.onPlan(plan);
     const run = whole ? { ...next.run, metadata: before.metadata } : before;
     if (plan.actions.length > 0 && countsDiffer(before, statusOf(plan, undefined))) throw new Error('acts before the attempt is in status');
     this.#set({ jobs: next.jobs.map((job) => ({ ...job, spec: { parallelism: job.spec.parallelism ?? 0 } })), services: next.services, configMaps: next.configMaps, run, ...(next.queueing && { queueing: next.queueing }) });
@@ -69,13 +84,13 @@ export class Simulation {
     const jobs = this.world.jobs.map((job) => {
       if (isTrue(job.status?.conditions, 'Failed') !== undefined || isTrue(job.status?.conditions, 'Complete') !== undefined) return job;
       const own = pods.filter((pod) => jobOf(pod) === job.metadata.uid);
-      if (own.length === 0) pods = [...pods, ...[0, 1].map((index) => podOf(job, index))];
+      if (own.length === 0) pods = [...pods, ...Array.from({ length: job.spec.parallelism ?? 0 }, (_, index) => podOf(job, index))];
       const bad = own.find((pod) => pod.status?.phase === 'Failed');
       if (bad !== undefined) {
         pods = pods.filter((pod) => jobOf(pod) !== job.metadata.uid || hasEnded(pod));
         return { ...job, status: { conditions: [failedBy(bad, this.world.now)] } };
       }
-      return own.length === 2 && own.every((pod) => pod.status?.phase === 'Succeeded') ? { ...job, status: { conditions: [{ type: 'Complete', status: 'True' }] } } : job;
+      return own.length === job.spec.parallelism && own.every((pod) => pod.status?.phase === 'Succeeded') ? { ...job, status: { conditions: [{ type: 'Complete', status: 'True' }] } } : job;
     });
     return { jobs, pods };
   }
@@ -84,9 +99,15 @@ export class Simulation {
     this.#set({ pods: this.world.pods.map(change) });
   }
 
-  #respec(change: object): void {
-    const run: Run = { ...this.world.run, ...parseSpec('PolarPretrain', { ...this.#spec, ...change }) };
+  #respec(spec: typeof SPEC): void {
+    this.#spec = spec;
+    const { metadata } = this.world.run;
+    const run: Run = { ...this.world.run, metadata: { ...metadata, generation: (metadata.generation ?? 0) + 1 }, ...parseSpec('PolarPretrain', spec) };
     this.#set({ run });
+  }
+
+  #reported(status: Run['status']): void {
+    this.#set({ run: { ...this.world.run, status: { ...this.world.run.status, ...status } } });
   }
 
   #set(change: Partial<Observed>): void {
