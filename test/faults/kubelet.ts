@@ -18,6 +18,8 @@ export interface End {
 }
 
 export interface Worker {
+  /** Namespace of the plan. */
+  readonly world: string;
   readonly kind: 'pretrain' | 'finetune';
   readonly run: string;
   readonly attempt: number;
@@ -118,8 +120,9 @@ export class Kubelet {
   }
 }
 
-function workerOf({ metadata: { labels = {} } }: Pod): Worker {
+function workerOf({ metadata: { labels = {}, namespace = '' } }: Pod): Worker {
   return {
+    world: namespace,
     kind: labels['polar.training/kind'] === 'PolarFinetune' ? 'finetune' : 'pretrain', run: labels['polar.training/run'] ?? '',
     attempt: Number(labels[LABEL_ATTEMPT]), index: Number(labels[LABEL_COMPLETION_INDEX]),
   };

@@ -46,6 +46,8 @@ export interface Plan {
   /** Row of the campaign in docs/faults.md. */
   readonly row: string;
   readonly workload: string;
+  /** Workload whose undisturbed end is the right one; its own unless told. */
+  readonly like?: string;
   readonly faults: readonly Fault[];
   /** exact: the end equals the undisturbed end. outcome: phase, conditions and what runs do; attempts may differ. free: only invariants and rest. */
   readonly compare?: 'exact' | 'outcome' | 'free';

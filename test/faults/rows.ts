@@ -1,4 +1,6 @@
 // The rows of the campaign: from what an undisturbed run did to the plans that disturb it, before any is left out.
+import { FOREIGN } from './foreign.ts';
+import { HARMLESS, TELLING } from './lies.ts';
 import type { Effect, Fault, Plan, Trigger } from './plan.ts';
 import type { Learnt, Step } from './reference.ts';
 
@@ -132,9 +134,6 @@ const drift: Row = (ground) => (ground.workload !== 'steady' ? [] : [
   ...REPLACED.map((name) => plan('17', ground, name, { compare: name === 'wipe-status' ? 'free' : 'outcome', faults: one({ mark: 'running' }, { do: 'act', name }) })),
 ]);
 
-/** Row 20: the workload itself is the disturbance. */
-const foreign: Row = (ground) => (/-/.test(ground.workload) ? [plan('20', ground, 'as it is', { faults: [] })] : []);
-
 /** Row 24: disturbances that are nobody's fault, with the operator dying or blind on top. */
 const disruption: Row = (ground) => (ground.workload !== 'disrupt' ? [] : [...kills(ground), ...unobserved(ground)]
   .map(({ plan: made, ...rest }) => ({ ...rest, plan: { ...made, id: made.id.replace(/^\d+/, '24'), row: '24' } })));
@@ -146,10 +145,21 @@ const deletion: Row = (ground) => (ground.workload !== 'vanish' ? [] : writes(gr
 /** Row 29: Events cannot be written. */
 const noEvents: Row = (ground) => [500, 403].map((code) => plan('29', ground, `events ${code}`, { faults: one({ request: 'POST events*' }, { do: 'answer', code, times: 1000 }) }));
 
-const SPECIAL = /^(namesake|lookalike)-|^refused$/;
-const ROWS: readonly Row[] = [kills, doubleKills, stale, unobserved, reordered, expired, network, server, conflicts, overloaded, refusals, drift, foreign, disruption, deletion, noEvents];
+const ROWS: readonly Row[] = [kills, doubleKills, stale, unobserved, reordered, expired, network, server, conflicts, overloaded, refusals, drift, disruption, deletion, noEvents];
 
+/** Every plan for a workload that was learnt. */
 export function candidatesOf(ground: Ground): readonly Candidate[] {
-  if (SPECIAL.test(ground.workload)) return foreign(ground);
   return ROWS.flatMap((row) => row(ground));
+}
+
+/** Workloads that are the disturbance themselves: foreign objects, trainers that lie. */
+export function specialPlans(): readonly Candidate[] {
+  const foreign = FOREIGN.map(({ name }) => ({ plan: { id: `20-${name}`, row: '20', workload: name, compare: 'free' as const, faults: [] } }));
+  const lies = TELLING.filter(({ name }) => name.startsWith('lie-')).map(({ name }) => ({ plan: liePlan(name) }));
+  return [...foreign, ...lies];
+}
+
+function liePlan(workload: string): Plan {
+  const row = workload.endsWith('claims') ? '22' : workload.endsWith('growth') ? '28' : '21';
+  return { id: `${row}-${workload}`, row, workload, like: 'telling', compare: HARMLESS.has(workload.replace('lie-', '')) ? 'exact' : 'outcome', faults: [] };
 }

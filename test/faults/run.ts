@@ -16,9 +16,9 @@ import type { Plan } from './plan.ts';
 import { learn } from './reference.ts';
 import type { Learnt } from './reference.ts';
 import { table } from './report.ts';
-import { candidatesOf } from './rows.ts';
+import { candidatesOf, specialPlans } from './rows.ts';
 import type { Candidate } from './rows.ts';
-import { WORKLOADS } from './workloads.ts';
+import { LEARNT } from './workloads.ts';
 
 const KEPT = join(import.meta.dirname, 'plans');
 const MADE = join(localRoot, 'faults/plans');
@@ -32,6 +32,8 @@ interface Campaign {
   readonly candidates: readonly Candidate[];
   readonly chosen: readonly Plan[];
   readonly learnt: ReadonlyMap<string, Learnt>;
+  /** Workloads that could not be learnt. */
+  readonly failures: readonly string[];
 }
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -68,20 +70,40 @@ function chosenBugs(): readonly Bug[] {
 /** Only bugs are asked for: no other plan is run. */
 const onlyBugs = values.bug !== undefined && values.bug !== 'none' && values.plan === undefined && values.row === undefined && values.workload === undefined;
 
+interface Given { readonly name: string; readonly plan: Plan | undefined }
+
+/** Which workloads have to be learnt for what is asked for. */
+function toLearn(given: readonly Given[]): readonly string[] {
+  const forBugs = new Set(chosenBugs().flatMap(plansOf).map(({ workload }) => workload));
+  const named = (workload: string): boolean => given.some(({ name, plan }) => (plan === undefined ? name.includes(`-${workload}-`) || name.includes('-lie-') : (plan.like ?? plan.workload) === workload));
+  const isAskedFor = (workload: string): boolean => values.workload?.split(',').includes(workload) ?? (given.length === 0 || named(workload));
+  return LEARNT.map(({ name }) => name).filter((name) => forBugs.has(name) || (!onlyBugs && isAskedFor(name)));
+}
+
 async function prepare(stage: Stage): Promise<Campaign> {
   const given = (values.plan ?? []).map((name) => ({ name, plan: givenPlan(name) }));
-  const kept = values.plan === undefined && values.row === undefined && values.workload === undefined ? keptPlans() : [];
-  const forBugs = new Set(chosenBugs().flatMap(plansOf).map(({ workload }) => workload));
-  const isWanted = (name: string): boolean => forBugs.has(name) || (!onlyBugs && isAskedFor(name));
-  const isAskedFor = (name: string): boolean => values.workload?.split(',').includes(name) ?? (given.length === 0 || given.some((one) => one.plan?.workload === name || (one.plan === undefined && one.name.includes(`-${name}-`))));
-  const names = WORKLOADS.map(({ name }) => name).filter(isWanted);
-  const found = await pooled(names, Number(values['at-once']), async (name) => [name, await learn(stage, name, Number(values.learn))] as const);
-  const learnt = new Map(found);
-  const candidates = found.flatMap(([workload, one]) => candidatesOf({ workload, learnt: one })).filter(({ plan }) => values.row === undefined || values.row.split(',').includes(plan.row));
+  const failures: string[] = [];
+  const found = await pooled(toLearn(given), Number(values['at-once']), async (name) => {
+    try {
+      return [[name, await learn(stage, name, Number(values.learn))] as const];
+    } catch (error) {
+      failures.push(String(error));
+      return [];
+    }
+  });
+  const learnt = new Map(found.flat());
+  const isOfRow = ({ plan }: Candidate): boolean => values.row === undefined || values.row.split(',').includes(plan.row);
+  const ofWorkloads = [...learnt].flatMap(([workload, one]) => candidatesOf({ workload, learnt: one }));
+  const candidates = [...ofWorkloads, ...(values.workload === undefined ? specialPlans() : [])].filter(isOfRow);
   const named = given.map(({ name, plan }) => plan ?? candidates.find((one) => one.plan.id === name)?.plan ?? fail(`no plan "${name}"`));
+  return { candidates, chosen: given.length > 0 ? named : chosenFrom(candidates), learnt, failures };
+}
+
+function chosenFrom(candidates: readonly Candidate[]): readonly Plan[] {
   const healthy = chosenBugs().flatMap(plansOf);
-  const chosen = onlyBugs ? healthy : given.length > 0 ? named : [...healthy, ...choose(candidates, Number(values.seed), values.plans === 'all'), ...kept.map((plan) => ({ ...plan, row: 'kept' }))];
-  return { candidates, chosen, learnt };
+  if (onlyBugs) return healthy;
+  const kept = values.row === undefined && values.workload === undefined ? keptPlans() : [];
+  return [...kept.map((plan) => ({ ...plan, row: 'kept' })), ...healthy, ...choose(candidates, Number(values.seed), values.plans === 'all')];
 }
 
 function fail(why: string): never {
@@ -108,7 +130,7 @@ const MAY_BE_SLOW = new Set(['O1 end', 'O4 rest', 'O4 progress', 'harness']);
 
 async function runAll(stage: Stage, { chosen, learnt }: Campaign): Promise<readonly Outcome[]> {
   const run = async (plan: Plan): Promise<Outcome> => {
-    const outcome = await execute(stage, plan, learnt.get(plan.workload)?.reference);
+    const outcome = await execute(stage, plan, learnt.get(plan.like ?? plan.workload)?.reference);
     tell(outcome);
     return outcome;
   };
@@ -136,7 +158,7 @@ async function main(): Promise<number> {
   const cluster = await startFaultCluster(values.source);
   const stage = { cluster, observer: new Observer(cluster.admin), source: values.source };
   const campaign = await prepare(stage);
-  const undisturbed = [...campaign.learnt].flatMap(([name, { alarms }]) => alarms.map(({ oracle, says }) => `${name} undisturbed: ${oracle}: ${says}`));
+  const undisturbed = [...campaign.failures, ...[...campaign.learnt].flatMap(([name, { alarms }]) => alarms.map(({ oracle, says }) => `${name} undisturbed: ${oracle}: ${says}`))];
   undisturbed.forEach(say);
   say(`learnt ${campaign.learnt.size} workloads in ${((performance.now() - began) / 1000).toFixed(0)} s; ${campaign.candidates.length} plans, ${campaign.chosen.length} chosen by seed ${values.seed}`);
   const outcomes = values.list ? [] : await runAll(stage, campaign);

@@ -2,6 +2,7 @@
 import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePorts } from '../../local/src/controlplane/ports.ts';
 import { localRoot } from '../../local/src/paths.ts';
 import type { FaultCluster } from './cluster.ts';
 import { Kubelet } from './kubelet.ts';
@@ -34,26 +35,28 @@ export class Session {
   readonly world: World;
   readonly #marks = new Map<string, number>();
 
-  private constructor(options: SessionOptions, parts: { namespace: string; proxy: FaultProxy; operator: OperatorProcess }) {
+  private constructor(options: SessionOptions, parts: { namespace: string; proxy: FaultProxy; operator: OperatorProcess; ingestPort: number }) {
     this.cluster = options.cluster;
     this.observer = options.observer;
     this.namespace = parts.namespace;
     this.proxy = parts.proxy;
     this.operator = parts.operator;
     this.kubelet = new Kubelet(options.cluster.admin, options.observer, parts.namespace, options.workload.script);
-    this.world = new World({ admin: options.cluster.admin, observer: options.observer, namespace: parts.namespace, kubelet: this.kubelet });
+    this.world = new World({ admin: options.cluster.admin, observer: options.observer, namespace: parts.namespace, kubelet: this.kubelet, ingestPort: parts.ingestPort });
   }
 
   static async open(options: SessionOptions): Promise<Session> {
-    const { cluster, plan } = options;
+    const { cluster, plan, workload } = options;
+    const [ingestPort = 0] = workload.reports === true ? await freePorts(1) : [];
+    const ingest = ingestPort === 0 ? [] : ['--ingest-port', String(ingestPort), '--ingest-address', `localhost:${ingestPort}`, '--report-interval', '1'];
     const namespace = await cluster.namespace();
     const { server } = cluster.plane;
     const proxy = new FaultProxy({ upstream: { server, authority: cluster.plane.credentials.authority.certificate }, keys: cluster.proxyKeys, namespace });
     const url = await proxy.listen();
     const operator = new OperatorProcess({
-      dir: cluster.dir, name: namespace, server: url, authority: cluster.proxyAuthority, token: cluster.token, namespace, source: options.source, args: plan.args ?? [],
+      dir: cluster.dir, name: namespace, server: url, authority: cluster.proxyAuthority, token: cluster.token, namespace, source: options.source, args: [...ingest, ...(plan.args ?? [])],
     });
-    return new Session(options, { namespace, proxy, operator });
+    return new Session(options, { namespace, proxy, operator, ingestPort });
   }
 
   /** Starts the operator; a lease that its killed predecessor holds is taken away first, as waiting for it to run out is not what plans are about. */

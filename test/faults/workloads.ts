@@ -3,12 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RUN_RESOURCES } from '../../operator/src/run/caches.ts';
 import { JOBS } from '../../operator/src/run/objects.ts';
 import { FOREIGN } from './foreign.ts';
+import { TELLING } from './lies.ts';
 import type { End, Script } from './kubelet.ts';
 import type { World } from './world.ts';
 
 export interface Workload {
   readonly name: string;
   readonly script: Script;
+  /** Its trainers report to the operator. */
+  readonly reports?: boolean;
   /** Waits for what a person would wait for, and resolves when nothing more is asked for. */
   readonly run: (world: World) => Promise<void>;
 }
@@ -190,8 +193,11 @@ const LIVES: readonly Workload[] = [
   },
 ];
 
+/** Those that end by themselves and whose undisturbed end is learnt. */
+export const LEARNT: readonly Workload[] = [...LIVES.filter(({ name }) => name !== 'refused'), ...TELLING.filter(({ name }) => name === 'telling')];
+
 /** Every workload there is. */
-export const WORKLOADS: readonly Workload[] = [...LIVES, ...FOREIGN];
+export const WORKLOADS: readonly Workload[] = [...LIVES, ...FOREIGN, ...TELLING];
 
 export function workload(name: string): Workload {
   const found = WORKLOADS.find((one) => one.name === name);

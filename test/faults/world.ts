@@ -21,14 +21,17 @@ export class World {
   readonly observer: Observer;
   readonly namespace: string;
   readonly kubelet: Kubelet;
+  /** Where trainers report; 0 when they do not. */
+  readonly ingestPort: number;
   /** Called at every mark of the workload; faults hang on marks. */
   onMark: (mark: string, revision?: number) => Promise<void> = () => Promise.resolve();
 
-  constructor(parts: { admin: KubeClient; observer: Observer; namespace: string; kubelet: Kubelet }) {
+  constructor(parts: { admin: KubeClient; observer: Observer; namespace: string; kubelet: Kubelet; ingestPort: number }) {
     this.admin = parts.admin;
     this.observer = parts.observer;
     this.namespace = parts.namespace;
     this.kubelet = parts.kubelet;
+    this.ingestPort = parts.ingestPort;
   }
 
   /** `revision` when a write made the mark, so that the mark lies directly behind it. */
@@ -90,7 +93,7 @@ export class World {
   /** Writes status.checkpoints as ingest does. */
   async reportCheckpoint(name: string, step: number): Promise<void> {
     const run = this.run(name);
-    const record = { step, uri: `pvc://runs/${name}/step-${step}`, manifestSha256: 'a'.repeat(64), time: '2026-01-01T00:00:00Z' };
+    const record = { step, uri: `pvc://runs/${name}/step-${step}`, manifestSha256: 'a'.repeat(64), completedTime: '2026-01-01T00:00:00Z' };
     const reported = { apiVersion: API_VERSION, kind: 'PolarPretrain', metadata: { name, namespace: this.namespace, uid: run?.metadata.uid }, status: { checkpoints: { latest: record, history: [record] } } };
     await applyStatus(this.admin, RUN_RESOURCES.PolarPretrain, reported as unknown as KubeObject, { fieldManager: MANAGER_INGEST });
   }
