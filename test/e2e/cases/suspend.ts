@@ -6,7 +6,8 @@ import { runUidOf } from '../objects.ts';
 import type { World } from '../world.ts';
 
 const STEPS = 120;
-const MORE = 150;
+// Status keeps every point of a curve up to 144 steps.
+const MORE = 140;
 
 const exitCodes = (world: World, uid: string): readonly (number | undefined)[] =>
   [...world.pods.now.values()].filter((pod) => runUidOf(pod) === uid).map((pod) => pod.status?.containerStatuses?.[0]?.state?.terminated?.exitCode);
