@@ -18,7 +18,7 @@ const OPTIONS = {
   'metrics-port': { env: 'POLAR_METRICS_PORT', schema: port.default(8080), help: 'port of /metrics' },
   'health-port': { env: 'POLAR_HEALTH_PORT', schema: port.default(8081), help: 'port of /healthz and /readyz' },
   'trainer-image': { env: 'POLAR_TRAINER_IMAGE', schema: z.string().min(1).default('polar.training/trainer:dev'), help: 'image of runs that name none' },
-  'workers': { env: 'POLAR_WORKERS', schema: z.coerce.number().int().min(1).max(256).default(4), help: 'runs of a kind reconciled at once' },
+  'workers': { env: 'POLAR_WORKERS', schema: z.coerce.number().int().min(1).max(256).default(16), help: 'runs of a kind reconciled at once' },
   'max-run-series': { env: 'POLAR_MAX_RUN_SERIES', schema: z.coerce.number().int().min(0).max(100_000).default(1000), help: 'runs that have metrics of their own at most' },
   'leader-elect': { env: 'POLAR_LEADER_ELECT', schema: flag.default(true), help: 'true: of several replicas one reconciles; false: this one does, without a lease' },
   'leader-elect-lease-duration': { env: 'POLAR_LEASE_DURATION', schema: seconds.default(15), help: 'seconds the others wait after the last renewal they saw' },
