@@ -22,7 +22,7 @@ import type { ObserveDeps } from './observe.ts';
 import type { Observed, Run } from './observed.ts';
 import { planRun } from './plan.ts';
 import type { Plan } from './plan.ts';
-import { addsUp, differs, statusOf } from './status.ts';
+import { differs, statusOf } from './status.ts';
 import type { OwnStatus } from './ownFields.ts';
 
 export interface RunDeps extends ObserveDeps {
@@ -92,12 +92,12 @@ function applierOf({ client, onWrite }: RunDeps, stored: KubeObject[]): Paramete
   return { client, resources: CHILDREN, fieldManager: MANAGER_OPERATOR, onAction };
 }
 
-/** Writes the operator's fields when they differ. A new attempt number carries the version it was derived from, so that it is counted once. */
+/** Writes the operator's fields when they differ, onto the version they were derived from: a replica whose watch hung must not take back what another wrote. */
 async function writeStatus(deps: RunDeps, run: Run, next: OwnStatus): Promise<StoredRun | undefined> {
   if (!differs(run, next)) return undefined;
   const { namespace, name, uid, resourceVersion } = run.metadata;
-  const version = addsUp(run, next) && resourceVersion !== undefined ? { resourceVersion } : {};
-  const object = { apiVersion: API_VERSION, kind: run.kind, metadata: { namespace, name, uid, ...version }, status: next };
+  const metadata = { namespace, name, uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
+  const object = { apiVersion: API_VERSION, kind: run.kind, metadata, status: next };
   try {
     const written = await applyStatus<StoredRun>(deps.client, RUN_RESOURCES[run.kind], object, { fieldManager: MANAGER_OPERATOR });
     deps.onWrite?.({ do: 'status' });

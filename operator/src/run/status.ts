@@ -101,11 +101,6 @@ export function countsDiffer(run: Run, next: OwnStatus): boolean {
   return (['attempt', 'restarts', 'interruptions', 'stopRequest'] as const).some((field) => !isSame(run.status[field], next[field]));
 }
 
-/** Whether something is counted up or a time begins; such a write must not be based on an old read. */
-export function addsUp(run: Run, next: OwnStatus): boolean {
-  return countsDiffer(run, next) || (['idleSince', 'idleSeconds', 'completionTime'] as const).some((field) => run.status[field] !== next[field]);
-}
-
 function countersOf(s: Situation, begins: 'first' | 'charged' | 'free' | undefined): Pick<OwnStatus, 'attempt' | 'restarts' | 'interruptions'> {
   if (s.attempt === 0 && begins === undefined) return {};
   return {
