@@ -15,7 +15,7 @@ import { JOBS, PODS, isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
 import type { Dependent, Observed, Run, RunKind, Settings, Source } from './observed.ts';
 import { askedOf, sourceFrom } from './source.ts';
-import { lastCheckpointSaid } from './workers.ts';
+import { hasEnded, lastCheckpointSaid } from './workers.ts';
 
 export interface ObserveDeps {
   readonly client: KubeClient;
@@ -69,10 +69,17 @@ async function jobsAndPods(deps: ObserveDeps, run: Run): Promise<{ jobs: readonl
   const jobs = owned(run, deps.caches.jobs.store.byIndex(BY_RUN, uid));
   const pods = deps.caches.pods.store.byIndex(BY_RUN, uid);
   const { job: name } = run.status;
-  if (name === undefined || jobs.some((job) => job.metadata.name === name)) return { jobs, pods: workersOf(run, pods) };
-  const found = await get<Job>(deps.client, JOBS, { namespace, name });
+  const known = jobs.find((job) => job.metadata.name === name);
+  if (name === undefined || (known !== undefined && !isAhead(known, pods))) return { jobs, pods: workersOf(run, pods) };
+  const found = known ?? (await get<Job>(deps.client, JOBS, { namespace, name }));
   const live = await list<Pod>(deps.client, PODS, { namespace, labelSelector: `${LABEL_RUN_UID}=${uid}` });
-  return { jobs: found === undefined ? jobs : [...jobs, ...owned(run, [found])], pods: workersOf(run, live.items) };
+  return { jobs: found === undefined || known !== undefined ? jobs : [...jobs, ...owned(run, [found])], pods: workersOf(run, live.items) };
+}
+
+/** The Job has ended and its pods have not yet: a Job ends after its pods, so news of them are late, and what they said last would be missed for good. */
+function isAhead(job: Job, pods: readonly Pod[]): boolean {
+  const ended = (['Complete', 'Failed'] as const).some((type) => isTrue(job.status?.conditions, type) !== undefined);
+  return ended && pods.some((pod) => attemptOf(pod) === attemptOf(job) && !hasEnded(pod));
 }
 
 /** Pods with the run's labels and a worker's name. Owner references are not asked for: deleting a Job with orphaning drops them, and the pods run on. */
