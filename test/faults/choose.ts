@@ -5,7 +5,7 @@ import type { Candidate } from './rows.ts';
 
 /** How many plans of a row a default run takes. */
 export const SHARE: Readonly<Record<string, number>> = {
-  '1': 40, '2': 10, '4': 10, '5': 14, '6': 12, '8': 5, '9': 16, '9s': 3, '10': 10, '11': 14, '12': 10, '17': 16, '20': 6, '21': 9, '22': 4, '24': 6, '25': 8, '28': 1, '29': 3,
+  '1': 40, '2': 10, '4': 10, '5': 14, '6': 12, '8': 5, '9': 16, '9s': 3, '10': 10, '11': 14, '12': 10, '17': 16, '20': 7, '21': 12, '22': 4, 'hostile': 3, '24': 6, '25': 9, '28': 1, '29': 3,
 };
 
 /** The chosen plans; those of one workload are not preferred to another's. */

@@ -109,12 +109,14 @@ export class Injector {
       case 'cut': return { do: 'cut', commit: fault.commit ?? false };
       case 'hang': return { do: 'hang', ms: fault.ms, commit: fault.commit ?? false };
       case 'delay': return { do: 'delay', ms: fault.ms };
-      default:
-        return { do: 'interrupt', when: 'after', then: async () => {
-          await this.#begin(fault);
-          return 'goes on';
-        } };
+      default: return this.#beside(fault);
     }
+  }
+
+  /** A fault that is not about the request itself begins around it. */
+  #beside(fault: Fault): Fate {
+    const when = fault.do === 'act' ? (fault.when ?? 'after') : 'after';
+    return { do: 'interrupt', when, then: () => this.#begin(fault).then(() => 'goes on') };
   }
 
   async #kill(): Promise<'lost'> {

@@ -61,8 +61,8 @@ function keyOfItem(item: unknown): string | undefined {
   return typeof type === 'string' ? type : typeof name === 'string' ? name : undefined;
 }
 
-// They measure time.
-const MEASURED = /\.(status\.(effectiveTrainingTime|idleSeconds)|meanSecondsBetweenFailures)$/;
+// They measure time, or are each operator's own.
+const MEASURED = /\.(status\.(effectiveTrainingTime|idleSeconds)|meanSecondsBetweenFailures|telemetry\.address)$|\.data\.ca\.crt$/;
 
 /** Paths at which the two differ, with both values, unless masked. */
 export function differences(wanted: Flat, got: Flat, masked: ReadonlySet<string>): readonly string[] {

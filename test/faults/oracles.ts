@@ -1,4 +1,5 @@
 // Judges a finished plan: the end (O1), the counts (O2), every state (O3), rest (O4), the log (O5) and what was asked of the API server (O6).
+import { controllerOf } from '../../operator/src/runtime/object.ts';
 import type { KubeObject } from '../../operator/src/runtime/object.ts';
 import { isStateWrite } from './call.ts';
 import type { Call } from './call.ts';
@@ -6,6 +7,7 @@ import { brokenInvariants, orphans } from './invariants.ts';
 import { differences, flatten, normalText, outcomes } from './normal.ts';
 import type { Flat, Names } from './normal.ts';
 import { WATCHED } from './observer.ts';
+import type { Seen } from './observer.ts';
 import { keepsCounts, mayFailRequests } from './plan.ts';
 import type { Plan } from './plan.ts';
 import type { Session } from './session.ts';
@@ -43,16 +45,31 @@ export function endOf(session: Session): Flat {
   return flatten(allObjects(session), namesOf(session));
 }
 
-/** How often each object was created and deleted, by kind and name. */
+/**
+ * How often each object was created and deleted, by kind and name. A child put back in the moment in which its run was deleted is left out: nothing
+ * can keep that from happening, and the garbage collector takes it away at once.
+ */
 export function countsOf(session: Session): ReadonlyMap<string, number> {
   const names = namesOf(session);
   const counts = new Map<string, number>();
-  for (const { kind, object, type } of session.observer.history(session.namespace)) {
-    if (type === 'MODIFIED') continue;
+  const history = session.observer.history(session.namespace);
+  const late = bornLate(history);
+  for (const { kind, object, type } of history) {
+    if (type === 'MODIFIED' || late.has(object.metadata.uid)) continue;
     const key = `${type} ${normalText(`${kind} ${object.metadata.name}`, names)}`;
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return counts;
+}
+
+/** UIDs of children that were created when what controls them was gone already. */
+function bornLate(history: readonly Seen[]): ReadonlySet<string | undefined> {
+  const [gone, late] = [new Set<string>(), new Set<string | undefined>()];
+  for (const { object, type } of history) {
+    if (type === 'DELETED') gone.add(object.metadata.uid ?? '');
+    if (type === 'ADDED' && gone.has(controllerOf(object)?.uid ?? '')) late.add(object.metadata.uid);
+  }
+  return late;
 }
 
 /** O1: what of the end differs; nothing when it is as it should be. */
@@ -113,8 +130,8 @@ function deletesWithoutUid(calls: readonly Call[]): readonly string[] {
   return calls.filter((call) => call.method === 'DELETE' && !/"preconditions":\{[^}]*"uid":"[^"]+"/.test(call.body)).map(({ key }) => `${key} has no UID as precondition`);
 }
 
-// Objects of another run of that name are in the way until they are collected.
-const IN_THE_WAY = /already exists/;
+// Objects of another run of that name are in the way until they are collected, and a namespace that is being deleted takes nothing.
+const IN_THE_WAY = /already exists|is being terminated/;
 
 function logProblems(session: Session, plan: Plan): readonly string[] {
   const { lines, other } = session.operator.log();
@@ -129,7 +146,7 @@ function logProblems(session: Session, plan: Plan): readonly string[] {
 
 /** Only a plan that takes permissions away, or an API server that has just begun and has not read its rules yet, may refuse one. */
 function forbidden(calls: readonly Call[], plan: Plan): readonly string[] {
-  const isMeant = plan.faults.some((fault) => fault.do === 'apiserver' || (fault.do === 'answer' && fault.code === 403) || (fault.do === 'act' && /permission|namespace/.test(fault.name)));
+  const isMeant = plan.workload === 'namespace' || plan.faults.some((fault) => fault.do === 'apiserver' || (fault.do === 'answer' && fault.code === 403) || (fault.do === 'act' && /permission|namespace/.test(fault.name)));
   return isMeant ? [] : calls.filter(({ status }) => status === 403).map(({ key }) => `${key} was forbidden`);
 }
 

@@ -36,7 +36,7 @@ export type Effect =
   /** The API server itself is killed (and restarted) or stopped for so long. */
   | { readonly do: 'apiserver'; readonly how: 'kill' | 'stop'; readonly ms: number }
   /** Something somebody does: see acts.ts. */
-  | { readonly do: 'act'; readonly name: string };
+  | { readonly do: 'act'; readonly name: string; readonly when?: Moment };
 
 /** `next`: only once the fault before it in the list has happened. */
 export type Fault = { readonly at: Trigger; readonly next?: true } & Effect;

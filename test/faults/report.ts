@@ -5,7 +5,7 @@ import type { Candidate } from './rows.ts';
 export const ROW_NAMES: Readonly<Record<string, string>> = {
   '1': 'killed around a write', '2': 'killed twice', '4': 'stale reads', '5': 'unobserved changes', '6': 'late and repeated news', '8': 'expired versions', '9': 'network and pauses',
   '9s': 'API server down', '10': 'conflicts', '11': 'overload', '12': 'refusals', '17': 'drift of children', '20': 'foreign objects', '21': 'telemetry that lies', '22': 'checkpoint claims that lie',
-  '24': 'disruption', '25': 'deletion while creating', '28': 'status growth', '29': 'no Events', 'kept': 'regressions kept',
+  '24': 'disruption', '25': 'deletion while creating', '28': 'status growth', 'hostile': 'values nobody meant', '29': 'no Events', 'kept': 'regressions kept',
 };
 
 export function table(candidates: readonly Candidate[], outcomes: readonly Outcome[]): string {

@@ -1,5 +1,6 @@
 // The rows of the campaign: from what an undisturbed run did to the plans that disturb it, before any is left out.
 import { FOREIGN } from './foreign.ts';
+import { HOSTILE } from './hostile.ts';
 import { HARMLESS, TELLING } from './lies.ts';
 import type { Effect, Fault, Plan, Trigger } from './plan.ts';
 import type { Learnt, Step } from './reference.ts';
@@ -140,7 +141,7 @@ const disruption: Row = (ground) => (ground.workload !== 'disrupt' ? [] : [...ki
 
 /** Row 25: the run is deleted around each write, while its children come to be. */
 const deletion: Row = (ground) => (ground.workload !== 'vanish' ? [] : writes(ground).flatMap((step) => (['before', 'after'] as const).map((when) =>
-  plan('25', ground, `${when} ${step.key} ${step.nth}`, { compare: 'outcome', faults: [{ at: at(step), do: 'act', name: 'delete-run' }].map((fault) => ({ ...fault, when })) as Fault[] }))));
+  plan('25', ground, `${when} ${step.key} ${step.nth}`, { compare: 'outcome', faults: one(at(step), { do: 'act', name: 'delete-run', when }) }))));
 
 /** Row 29: Events cannot be written. */
 const noEvents: Row = (ground) => [500, 403].map((code) => plan('29', ground, `events ${code}`, { faults: one({ request: 'POST events*' }, { do: 'answer', code, times: 1000 }) }));
@@ -152,11 +153,18 @@ export function candidatesOf(ground: Ground): readonly Candidate[] {
   return ROWS.flatMap((row) => row(ground));
 }
 
+const NAMESPACE_FAULTS: Readonly<Record<string, readonly Fault[]>> = {
+  blind: one({ mark: 'deleted' }, { do: 'blind', resources: RESOURCES, ms: LAG_MS }),
+  killed: one({ mark: 'deleted' }, { do: 'kill', when: 'before' }),
+};
+
 /** Workloads that are the disturbance themselves: foreign objects, trainers that lie. */
 export function specialPlans(): readonly Candidate[] {
   const foreign = FOREIGN.map(({ name }) => ({ plan: { id: `20-${name}`, row: '20', workload: name, compare: 'free' as const, faults: [] } }));
   const lies = TELLING.filter(({ name }) => name.startsWith('lie-')).map(({ name }) => ({ plan: liePlan(name) }));
-  return [...foreign, ...lies];
+  const hostile = HOSTILE.map(({ name }) => ({ plan: { id: name, row: 'hostile', workload: name, compare: 'free' as const, faults: [] } }));
+  const namespaces = ['as it is', 'blind', 'killed'].map((how) => ({ plan: { id: `25-namespace-${slug(how)}`, row: '25', workload: 'namespace', compare: 'free' as const, faults: NAMESPACE_FAULTS[how] ?? [] } }));
+  return [...foreign, ...lies, ...hostile, ...namespaces];
 }
 
 function liePlan(workload: string): Plan {

@@ -114,7 +114,7 @@ export class Session {
     const folder = join(localRoot, 'faults/logs');
     mkdirSync(folder, { recursive: true });
     if (existsSync(this.operator.files.log)) cpSync(this.operator.files.log, join(folder, `${name}.log`));
-    writeFileSync(join(folder, `${name}.calls`), this.proxy.calls.map(({ at, key, status }) => `${new Date(at).toISOString()} ${status} ${key}`).join('\n'));
+    writeFileSync(join(folder, `${name}.calls`), this.proxy.calls.map(({ at, key, status, body }) => `${new Date(at).toISOString()} ${status} ${key} ${body.slice(0, 300)}`).join('\n'));
   }
 
   /** After a plan that is of no further interest. */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RUN_RESOURCES } from '../../operator/src/run/caches.ts';
 import { JOBS } from '../../operator/src/run/objects.ts';
 import { FOREIGN } from './foreign.ts';
+import { HOSTILE } from './hostile.ts';
 import { TELLING } from './lies.ts';
 import type { End, Script } from './kubelet.ts';
 import type { World } from './world.ts';
@@ -118,6 +119,16 @@ const LIVES: readonly Workload[] = [
     },
   },
   {
+    name: 'namespace',
+    script: () => forever,
+    run: async (world: World): Promise<void> => {
+      await running(world);
+      await world.admin.request('DELETE', `/api/v1/namespaces/${world.namespace}`);
+      await world.mark('deleted');
+      await world.until('nothing is left', () => (world.run('demo') === undefined && world.children().length === 0 ? true : undefined));
+    },
+  },
+  {
     name: 'refused',
     script: () => forever,
     run: async (world: World): Promise<void> => {
@@ -171,7 +182,8 @@ const LIVES: readonly Workload[] = [
     script: () => forever,
     run: async (world: World): Promise<void> => {
       await created(world);
-      const isGone = (): boolean => world.run('demo') === undefined;
+      const wasSeen = (): boolean => world.observer.history(world.namespace).some(({ kind }) => kind === 'PolarPretrain');
+      const isGone = (): boolean => wasSeen() && world.run('demo') === undefined;
       await world.until('two workers run, or the run is gone', () => (isGone() || world.pods().filter((pod) => pod.status?.phase === 'Running').length === 2 ? true : undefined));
       await world.removeRun('demo');
       await world.mark('deleted');
@@ -194,10 +206,10 @@ const LIVES: readonly Workload[] = [
 ];
 
 /** Those that end by themselves and whose undisturbed end is learnt. */
-export const LEARNT: readonly Workload[] = [...LIVES.filter(({ name }) => name !== 'refused'), ...TELLING.filter(({ name }) => name === 'telling')];
+export const LEARNT: readonly Workload[] = [...LIVES.filter(({ name }) => name !== 'refused' && name !== 'namespace'), ...TELLING.filter(({ name }) => name === 'telling')];
 
 /** Every workload there is. */
-export const WORKLOADS: readonly Workload[] = [...LIVES, ...FOREIGN, ...TELLING];
+export const WORKLOADS: readonly Workload[] = [...LIVES, ...FOREIGN, ...TELLING, ...HOSTILE];
 
 export function workload(name: string): Workload {
   const found = WORKLOADS.find((one) => one.name === name);
