@@ -111,8 +111,16 @@ test-s3: setup ## Checkpoints in a bucket of a real S3 server (two minutes; the 
 	@$(NODE) hack/test.ts s3
 
 .PHONY: test-faults
-test-faults: setup ## Checkpoints broken at every system call, storage error and byte (about two minutes).
+test-faults: test-faults-checkpoints test-faults-operator ## All fault tests (about twelve minutes on two quiet cores).
+
+.PHONY: test-faults-checkpoints
+test-faults-checkpoints: setup ## Checkpoints broken at every system call, storage error and byte (about two minutes).
 	@cd trainer && POLAR_EXHAUSTIVE=1 OMP_NUM_THREADS=1 .venv/bin/pytest -q tests/test_checkpoint_faults.py tests/test_checkpoint.py
+
+.PHONY: test-faults-operator
+test-faults-operator: setup ## The operator behind a fault proxy (docs/faults.md): SEED=n chooses other plans, PLANS=all runs every one (hours).
+	@$(NODE) local/src/cli.ts build
+	@$(NODE) test/faults/run.ts $(TEST_ARGS)
 
 .PHONY: verify
 verify: setup ## Lint, then prove that generated files are fresh.
