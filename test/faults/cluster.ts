@@ -1,6 +1,6 @@
 // One real API server for all plans: etcd, kube-apiserver with an audit log, and the controllers of Jobs and of garbage. No kubelet and no scheduler: plans play them.
 import { KubeConfig } from '@kubernetes/client-node';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { applyFiles } from '../../local/src/apply.ts';
@@ -15,7 +15,8 @@ import type { KubeClient } from '../../operator/src/runtime/client.ts';
 import type { KubeObject } from '../../operator/src/runtime/object.ts';
 
 export const NODE_NAME = 'node-1';
-const MANIFEST = 'local/manifests/operator.yaml';
+/** Below the repository's root. */
+export const MANIFEST = 'local/manifests/operator.yaml';
 const HEARTBEAT_MS = 5000;
 
 export interface FaultCluster {
@@ -55,7 +56,7 @@ export async function startFaultCluster(root = repositoryRoot): Promise<FaultClu
   return {
     dir, plane, admin, proxyKeys, proxyAuthority: authority.certificate, token: await operatorToken(admin),
     namespace: () => makeNamespace(admin, ownRoles(join(root, MANIFEST))),
-    audit: () => readFileSync(join(plane.paths.logs, 'audit.log'), 'utf8'),
+    audit: () => readdirSync(plane.paths.logs).filter((file) => file.startsWith('audit')).map((file) => readFileSync(join(plane.paths.logs, file), 'utf8')).join('\n'),
     stop: async () => {
       stopNode();
       await admin.close();

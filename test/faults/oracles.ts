@@ -29,6 +29,8 @@ export interface Reference {
 const MOST_PER_SECOND = 60;
 // A delay that doubles from five milliseconds is over a second after eight refusals.
 const PATIENT_AFTER = 11;
+// Every piece of news is a reason to try again after a conflict, and late news come all at once.
+const PATIENT_AFTER_CONFLICTS = 40;
 const PAUSES_MS = 2000;
 const MAX_SAID = 6;
 
@@ -106,12 +108,16 @@ function countsDiffer(wanted: ReadonlyMap<string, number>, got: ReadonlyMap<stri
 /** More requests in a second than an operator that starts needs, or the same refused write again and again without longer pauses. */
 function storms(calls: readonly Call[]): readonly string[] {
   const most = mostWithin(calls.map(({ at }) => at), 1000);
-  const refused = Map.groupBy(calls.filter((call) => call.isWrite && call.status >= 400), ({ key }) => key);
-  const restless = [...refused].filter(([, of]) => of.some(({ at }, index) => index >= PATIENT_AFTER && at - (of[index - 3]?.at ?? 0) < PAUSES_MS)).map(([key]) => key);
+  const refused = Map.groupBy(calls.filter((call) => call.isWrite && call.status >= 400), ({ key, status }) => `${key} (${status})`);
+  const restless = [...refused].filter(([, of]) => of.some(({ at, status }, index) => index >= patientAfter(status) && at - (of[index - 3]?.at ?? 0) < PAUSES_MS)).map(([key]) => key);
   return [
     ...(most > MOST_PER_SECOND ? [`${most} requests within a second, expected at most ${MOST_PER_SECOND}`] : []),
-    ...restless.map((key) => `${key} was refused more than ${PATIENT_AFTER} times and is still sent again within a second, expected longer and longer pauses`),
+    ...restless.map((key) => `${key} was refused again and again and is still sent again within a second, expected longer and longer pauses`),
   ];
+}
+
+function patientAfter(status: number): number {
+  return status === 409 ? PATIENT_AFTER_CONFLICTS : PATIENT_AFTER;
 }
 
 /** How many of the times, which are in order, lie within such a span. */

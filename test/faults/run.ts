@@ -1,13 +1,13 @@
 // The campaign. Usage: node test/faults/run.ts [--plans all] [--seed N] [--row ROW] [--workload NAME] [--plan ID|FILE] [--bug NAME|all|none] [--list]
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
-import { localRoot } from '../../local/src/paths.ts';
+import { localRoot, repositoryRoot } from '../../local/src/paths.ts';
 import { hunt, plansOf, readBugs } from './bugs.ts';
 import type { Bug, Hunt } from './bugs.ts';
 import { choose } from './choose.ts';
-import { startFaultCluster } from './cluster.ts';
+import { MANIFEST, startFaultCluster } from './cluster.ts';
 import { execute } from './execute.ts';
 import type { Outcome, Stage } from './execute.ts';
 import { Observer } from './observer.ts';
@@ -18,6 +18,7 @@ import type { Learnt } from './reference.ts';
 import { table } from './report.ts';
 import { candidatesOf, specialPlans } from './rows.ts';
 import type { Candidate } from './rows.ts';
+import { unused } from './permissions.ts';
 import { LEARNT } from './workloads.ts';
 
 const KEPT = join(import.meta.dirname, 'plans');
@@ -164,6 +165,7 @@ async function main(): Promise<number> {
   const outcomes = values.list ? [] : await runAll(stage, campaign);
   const hunts = values.list ? [] : await huntAll(stage, campaign);
   if (values.list) campaign.chosen.forEach(({ id }) => say(id));
+  if (!values.list) say(`granted and never used: ${unused(cluster.audit(), readFileSync(join(values.source ?? repositoryRoot, MANIFEST), 'utf8')).join(', ') || 'nothing'}`);
   await stage.observer.close();
   await cluster.stop();
   say(table(campaign.candidates, outcomes));
