@@ -25,7 +25,7 @@ export interface OurOptions {
 }
 
 // As in local/manifests/operator.yaml.
-export const NODE_FLAGS: readonly string[] = [];
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
 
 /** Starts the operator with ingest and waits until it is ready. */
 export const startOurs = async (world: World, options: OurOptions = {}): Promise<OurOperator> => {
@@ -35,7 +35,7 @@ export const startOurs = async (world: World, options: OurOptions = {}): Promise
   const logFile = world.logOf('operator');
   const measured = startMeasured('polar-operator', {
     file: process.execPath, args: [...(options.nodeFlags ?? NODE_FLAGS), join(repositoryRoot, 'operator/src/main.ts'), '--namespace', 'polar-system', '--log-level', 'warn', ...ports, ...(options.args ?? [])],
-    env: { KUBECONFIG: world.kubeconfig }, logFile,
+    env: { KUBECONFIG: world.kubeconfig, MALLOC_ARENA_MAX: '1' }, logFile,
   });
   const fetched = async (port: number, path: string): Promise<Response | undefined> => fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined);
   const isReady = async (): Promise<boolean> => (await fetched(health, '/readyz'))?.status === 200;
