@@ -13,6 +13,7 @@ import { startCluster } from '../integration/cluster.ts';
 import type { TestCluster } from '../integration/cluster.ts';
 import { PODS, eventually, operatorClient } from '../integration/runWorld.ts';
 import type { Operator } from '../integration/runWorld.ts';
+import { admissionCheckCases } from './cases/admissionChecks.ts';
 import { startKueue } from './kueue.ts';
 import type { Kueue } from './kueue.ts';
 import { QueueWorld, startQueueOperator } from './queueWorld.ts';
@@ -255,6 +256,8 @@ test('starts workers in the one rack that Kueue has chosen', async () => {
   assert.equal(items.length, 2);
   assert.equal(hosts.size, 1, `both workers fit into one rack of one node, not ${[...hosts].join(', ')}`);
 });
+
+admissionCheckCases(() => world);
 
 test('runs the two of the example one after the other, the more important first', async () => {
   await Promise.all(['polar-data', 'polar-runs'].map((name) => world.claim(name)));
