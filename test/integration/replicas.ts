@@ -16,22 +16,30 @@ import { eventually } from './runWorld.ts';
 
 export const LEASE = { namespace: 'polar-system', name: 'polar-operator' };
 
-/** A kubeconfig with a token of the operator's service account. */
-export async function operatorKubeconfig(cluster: TestCluster, admin: KubeClient): Promise<string> {
+export interface Account {
+  /** Path of a kubeconfig. */
+  readonly kubeconfig: string;
+  /** What the audit log calls its token. */
+  readonly credential: string;
+}
+
+/** A token of the operator's service account of its own, so that the audit log tells replicas apart. */
+export async function operatorAccount(cluster: TestCluster, admin: KubeClient, name: string): Promise<Account> {
   const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 7200 } };
   const { status: { token } } = await admin.request<{ status: { token: string } }>('POST', '/api/v1/namespaces/polar-system/serviceaccounts/polar-operator/token', { body });
   const server = cluster.adminConfig.getCurrentCluster();
   if (server === null) throw new Error('the test cluster has no address');
   const named = { cluster: { server: server.server, 'certificate-authority-data': server.caData ?? readFileSync(server.caFile ?? '', 'base64') } };
-  const file = join(cluster.dir, 'operator.kubeconfig');
-  writeFileSync(file, JSON.stringify({
+  const kubeconfig = join(cluster.dir, `${name}.kubeconfig`);
+  writeFileSync(kubeconfig, JSON.stringify({
     apiVersion: 'v1', kind: 'Config', 'current-context': 'c', clusters: [{ name: 'c', ...named }], users: [{ name: 'u', user: { token } }], contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
   }), { mode: 0o600 });
-  return file;
+  const { jti } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { jti: string };
+  return { kubeconfig, credential: `JTI=${jti}` };
 }
 
 export interface ReplicaOptions {
-  readonly kubeconfig: string;
+  readonly account: Account;
   readonly name: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -42,6 +50,7 @@ export interface ReplicaOptions {
 export interface Replica {
   readonly name: string;
   readonly identity: string;
+  readonly credential: string;
   readonly process: ChildProcess;
   readonly ports: { readonly ingest: number; readonly health: number; readonly metrics: number };
   /** HTTP status and text of an endpoint; undefined when nobody answers within a second. */
@@ -61,7 +70,7 @@ export async function startReplica(options: ReplicaOptions): Promise<Replica> {
   const logFile = join(options.dir, `${options.name}.log`);
   const log = openSync(logFile, 'a');
   const args = ['operator/src/main.ts', '--ingest-port', String(ingest), '--health-port', String(health), '--metrics-port', String(metrics), ...(options.args ?? [])];
-  const env = { PATH: process.env['PATH'], KUBECONFIG: options.kubeconfig, POD_NAMESPACE: LEASE.namespace, POD_NAME: options.name, POD_UID: `uid-of-${options.name}`, ...options.env };
+  const env = { PATH: process.env['PATH'], KUBECONFIG: options.account.kubeconfig, POD_NAMESPACE: LEASE.namespace, POD_NAME: options.name, POD_UID: `uid-of-${options.name}`, ...options.env };
   const child = spawn(process.execPath, args, { cwd: repositoryRoot, env, stdio: ['ignore', log, log] });
   closeSync(log);
   process.once('exit', () => child.kill('SIGKILL'));
@@ -75,7 +84,7 @@ export async function startReplica(options: ReplicaOptions): Promise<Replica> {
   };
   const isAlive = (): boolean => child.exitCode === null && child.signalCode === null;
   return {
-    name: options.name, identity: `${options.name}_uid-of-${options.name}`, process: child, ports, ask, isAlive,
+    name: options.name, identity: `${options.name}_uid-of-${options.name}`, credential: options.account.credential, process: child, ports, ask, isAlive,
     metric: async (name, labels = {}) => sumOf(parseSamples((await ask('/metrics'))?.text ?? ''), name, (own) => Object.entries(labels).every(([key, value]) => own[key] === value)),
     signal: (signal) => child.kill(signal),
     ended: isAlive() ? once(child, 'exit').then(() => undefined) : Promise.resolve(),
