@@ -129,7 +129,7 @@ async function drain(ingest: Ingest | undefined, stop: AbortSignal): Promise<voi
 function settingsOf(config: Config, ingest: Ingest | undefined): Settings {
   const trainerImage = config['trainer-image'];
   if (ingest === undefined || config.ingestAddress === undefined) return { trainerImage };
-  return { trainerImage, telemetry: { address: config.ingestAddress, ca: ingest.caPem, intervalSeconds: config['report-interval'], since: new Date().toISOString() } };
+  return { trainerImage, telemetry: { address: config.ingestAddress, get ca() { return ingest.caPem; }, intervalSeconds: config['report-interval'], since: new Date().toISOString() } };
 }
 
 /** Aborts on SIGTERM and SIGINT; a stop that takes too long, or a second signal, ends the process. */
