@@ -70,16 +70,19 @@ async function jobsAndPods(deps: ObserveDeps, run: Run): Promise<{ jobs: readonl
   const pods = deps.caches.pods.store.byIndex(BY_RUN, uid);
   const { job: name } = run.status;
   const known = jobs.find((job) => job.metadata.name === name);
-  if (name === undefined || (known !== undefined && !isAhead(known, pods))) return { jobs, pods: workersOf(run, pods) };
+  if (name === undefined || (known !== undefined && !isAhead(run, known, pods))) return { jobs, pods: workersOf(run, pods) };
   const found = known ?? (await get<Job>(deps.client, JOBS, { namespace, name }));
   const live = await list<Pod>(deps.client, PODS, { namespace, labelSelector: `${LABEL_RUN_UID}=${uid}` });
   return { jobs: found === undefined || known !== undefined ? jobs : [...jobs, ...owned(run, [found])], pods: workersOf(run, live.items) };
 }
 
-/** The Job has ended and its pods have not yet: a Job ends after its pods, so news of them are late, and what they said last would be missed for good. */
-function isAhead(job: Job, pods: readonly Pod[]): boolean {
-  const ended = (['Complete', 'Failed'] as const).some((type) => isTrue(job.status?.conditions, type) !== undefined);
-  return ended && pods.some((pod) => attemptOf(pod) === attemptOf(job) && !hasEnded(pod));
+/** The Job has ended and the cache does not show that of its pods: a Job ends after its pods, so news of them are late, and what they said last would be missed for good. */
+function isAhead({ status }: Run, job: Job, pods: readonly Pod[]): boolean {
+  const has = (conditions: Parameters<typeof isTrue>[0], type: string): boolean => isTrue(conditions, type) !== undefined;
+  if (has(status.conditions, 'Complete') || has(status.conditions, 'Failed')) return false;
+  const own = pods.filter((pod) => attemptOf(pod) === attemptOf(job));
+  if (has(job.status?.conditions, 'Complete')) return own.filter(hasEnded).length < (job.spec.parallelism ?? 0);
+  return has(job.status?.conditions, 'Failed') && !own.every(hasEnded);
 }
 
 /** Pods with the run's labels and a worker's name. Owner references are not asked for: deleting a Job with orphaning drops them, and the pods run on. */

@@ -78,7 +78,7 @@ function createsJob(plan: Plan): boolean {
 /** Asks the API server, since a cache that lags far behind (an operator that was cut off) would bring an old attempt back to life. */
 async function mayCreate(deps: RunDeps, run: Run, { situation: { attempt }, because }: Plan, isFresh: boolean): Promise<boolean> {
   const live = isFresh ? run : await get<StoredRun>(deps.client, RUN_RESOURCES[run.kind], run.metadata);
-  const isSame = live?.metadata.uid === run.metadata.uid && live.metadata.deletionTimestamp === run.metadata.deletionTimestamp && live.status?.attempt === attempt;
+  const isSame = live?.metadata.uid === run.metadata.uid && live.metadata.deletionTimestamp === run.metadata.deletionTimestamp && live.status?.attempt === attempt && live.status?.job === run.status.job;
   return isSame && (because !== 'isUncreated' || (await isStillAdmitted(deps.client, run)));
 }
 
