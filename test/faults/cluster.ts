@@ -49,6 +49,8 @@ export async function startFaultCluster(root = repositoryRoot): Promise<FaultClu
   writeFileSync(join(dir, 'owner.json'), JSON.stringify(identify(process.pid)));
   const plane = await startControlPlane({ dir, components: ['kube-controller-manager'], durable: false, restart: true, audit: true });
   await applyFiles(plane.paths.kubeconfig, [join(root, 'crds'), join(root, MANIFEST)]);
+  // Its garbage collector learns of new kinds every half minute only; a fresh one knows them.
+  plane.signal('kube-controller-manager', 'SIGKILL');
   const admin = await clientFor(adminConfig(plane.paths.kubeconfig));
   const stopNode = await keepNodeReady(admin);
   const authority = await openAuthority(join(dir, 'proxy'), 'proxy');

@@ -73,6 +73,8 @@ function countersGrow(seen: Seen, before: KubeObject | undefined): string | unde
   const change = changeOf(seen, before);
   if (change === undefined) return undefined;
   const { old, now, name } = change;
+  // Somebody with the right to it wiped the status; the operator never does.
+  if (Object.keys(now).length === 0) return undefined;
   const back = (['attempt', 'restarts', 'interruptions', 'observedGeneration'] as const).filter((field) => (now[field] ?? 0) < (old[field] ?? 0));
   return back.length === 0 ? undefined : `status of ${name} goes back: ${back.map((field) => `${field} ${old[field]} to ${now[field]}`).join(', ')}`;
 }

@@ -34,6 +34,7 @@ export function openStream({ port, caPem, token }: Voice): Trainer {
 export async function report(voice: Voice, messages: readonly Message[]): Promise<void> {
   const newest = Math.max(...messages.map(({ seq }) => Number(seq ?? 0)));
   const deadline = Date.now() + PATIENCE_MS;
+  let acked = 0;
   while (Date.now() < deadline) {
     const stream = openStream(voice);
     let isOpen = true;
@@ -41,11 +42,11 @@ export async function report(voice: Voice, messages: readonly Message[]): Promis
       isOpen = false;
     });
     const since = Date.now();
-    for (const message of messages) stream.send(message);
+    for (const message of messages) if (Number(message.seq) > acked) stream.send(message);
     while (isOpen && stream.acked < newest && Date.now() - since < 5000) await sleep(20);
-    const isDone = stream.acked >= newest;
+    acked = Math.max(acked, stream.acked);
     stream.drop();
-    if (isDone) return;
+    if (acked >= newest) return;
     await sleep(200);
   }
   throw new Error(`message ${newest} was not acknowledged within ${PATIENCE_MS / 1000} s`);

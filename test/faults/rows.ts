@@ -126,8 +126,8 @@ const refusals: Row = (ground) => answers('12', ground, [
   { do: 'answer', code: 401, times: 3 }, { do: 'answer', code: 403, times: 3 }, { do: 'answer', code: 413, times: 2 }, { do: 'answer', code: 422, times: 2 },
 ]);
 
-const RESTORED = ['delete-service', 'edit-service', 'delete-configmap', 'edit-job', 'touch-run'];
-const REPLACED = ['delete-job', 'delete-job-foreground', 'delete-job-orphan', 'delete-pod', 'strip-job-labels', 'strip-job-owners', 'strip-service-labels', 'strip-service-owners', 'strip-configmap-owners', 'edit-configmap', 'wipe-status'];
+const RESTORED = ['delete-service', 'edit-service', 'delete-configmap'];
+const REPLACED = ['edit-job', 'touch-run', 'delete-job', 'delete-job-foreground', 'delete-job-orphan', 'delete-pod', 'strip-job-labels', 'strip-job-owners', 'strip-service-labels', 'strip-service-owners', 'strip-configmap-owners', 'edit-configmap', 'wipe-status'];
 
 /** Row 17: every child is deleted, edited or stripped of what it is known by. */
 const drift: Row = (ground) => (ground.workload !== 'steady' ? [] : [
