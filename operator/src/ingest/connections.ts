@@ -1,6 +1,6 @@
 // Accepts connections for the gRPC server and keeps count: who has not proved to be a trainer has little room and little time.
 import { createServer } from 'node:net';
-import type { Server, Socket } from 'node:net';
+import type { ListenOptions, Server, Socket } from 'node:net';
 import type { Limits } from './limits.ts';
 import type { IngestMetrics } from './metrics.ts';
 import type { Wheel } from './wheel.ts';
@@ -32,7 +32,7 @@ export class Connections {
 
   /** Returns the port. Throws when it is taken. */
   async listen(host: string, port: number): Promise<number> {
-    await listen(this.#server, host, port);
+    await listen(this.#server, { host, port, backlog: this.#options.limits.unacceptedConnections });
     const bound = this.#server.address();
     return typeof bound === 'object' && bound !== null ? bound.port : port;
   }
@@ -58,9 +58,11 @@ export class Connections {
 
   #accept(socket: Socket): void {
     const { metrics, wheel, limits, serve } = this.#options;
-    const { remoteAddress: address = '', remotePort = 0 } = socket;
-    const [peer, reason] = [`${address}:${remotePort}`, this.#refusalOf(address)];
+    const { remoteAddress: address, remotePort } = socket;
     socket.on('error', () => undefined);
+    // It has gone already.
+    if (address === undefined || remotePort === undefined) return void socket.destroy();
+    const [peer, reason] = [`${address}:${remotePort}`, this.#refusalOf(address)];
     if (reason !== undefined) return this.#refuse(socket, reason);
     this.#sockets.add(socket);
     this.#count(address, 1);
@@ -92,10 +94,10 @@ export class Connections {
   }
 }
 
-function listen(server: Server, host: string, port: number): Promise<void> {
+function listen(server: Server, at: ListenOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, host, () => {
+    server.listen(at, () => {
       server.on('error', () => undefined);
       resolve();
     });

@@ -33,6 +33,8 @@ export interface Limits {
   readonly unprovenPerAddress: number;
   readonly unprovenMs: number;
   readonly connections: number;
+  /** Connections that the kernel holds until they are accepted; never more than its own limit, net.core.somaxconn. */
+  readonly unacceptedConnections: number;
 }
 
 export interface Lane {
@@ -63,4 +65,7 @@ export const LIMITS: Limits = {
   unprovenPerAddress: 512,
   unprovenMs: 20_000,
   connections: 16_384,
+  // When it is full the kernel drops connections: trainers wait seconds for their next try, and of callers that say
+  // nothing some believe for ever to be connected. Node asks for 511.
+  unacceptedConnections: 4096,
 };
