@@ -16,6 +16,8 @@ export const LABEL_ATTEMPT = 'polar.training/attempt';
 export const ANNOTATION_GENERATION = 'polar.training/generation';
 /** On a run: a new value asks for a verification of its checkpoints while no worker runs. */
 export const ANNOTATION_VERIFY = 'polar.training/verify-checkpoints';
+/** On a Job that looks after checkpoints and on its ConfigMap: task and key, as "gc/0123abcd". */
+export const ANNOTATION_TASK = 'polar.training/registry-task';
 /** On a run with checkpoint.deletionPolicy Delete, until its checkpoints are removed or that has failed for too long. */
 export const FINALIZER = 'polar.training/checkpoints';
 /** Set by Kubernetes on the pods of an Indexed Job. */

@@ -80,7 +80,7 @@ export const runStatus = z.object({
   attempt: whole('Number of the current or last attempt; each is one Job.'),
   restarts: whole('Attempts that followed a crash; counted against recovery.maxRestarts.'),
   interruptions: whole('Attempts that followed an eviction, a preemption or a suspension; not counted.'),
-  job: text(253, 'Name of the current attempt\'s Job.'),
+  job: text(253, 'Name of the current attempt\'s Job, from its first pods on.'),
   workers: text(32, 'Ready workers of the attempt, as ready/wanted.'),
   startTime: time('When the first attempt was created.'),
   attemptStartTime: time('When the current attempt was created.'),

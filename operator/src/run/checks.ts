@@ -6,10 +6,9 @@ import { expire } from './expiry.ts';
 import { hasFailedBefore } from './history.ts';
 import { isManagedElsewhere } from './managed.ts';
 import { millisOf, rfc3339 } from './instant.ts';
-import { childName } from './naming.ts';
 import { isDeleted } from './deletion.ts';
 import { awaitsQuota, finishWorkload, givesQuotaBack, isHeld, removeWorkload, tendWorkload } from './queueing.ts';
-import { registryStep, wantedTask } from './registry.ts';
+import { clearAway, registryStep, wantedTask } from './registry.ts';
 import { earliestRestart } from './restart.ts';
 import type { Situation } from './situation.ts';
 import { startDeadline, startedTooSlowly } from './starting.ts';
@@ -43,6 +42,7 @@ export const CHECKS: readonly (readonly [string, Check])[] = [
 ];
 
 const REFUSAL_LOOK_MS = 5000;
+const LONGEST_LOOK_MS = 60_000;
 
 function isElsewhere(s: Situation): Verdict | undefined {
   return isManagedElsewhere(s.seen.run) ? { progressing: waits('NotStarted', 'managed elsewhere') } : undefined;
@@ -51,7 +51,7 @@ function isElsewhere(s: Situation): Verdict | undefined {
 function isOver(s: Situation): Verdict | undefined {
   if (!s.isOver) return undefined;
   const leftovers = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
-  const tidying = [...leftovers, ...stopOtherAttempts(s), ...forgetOldAttempts(s), ...finishWorkload(s)];
+  const tidying = [...leftovers, ...stopOtherAttempts(s), ...forgetOldAttempts(s), ...finishWorkload(s), ...clearAway(s)];
   const wanted = wantedTask(s);
   const { actions = [], ended } = wanted === undefined ? {} : registryStep(s, wanted);
   const expiry = expire(s);
@@ -99,12 +99,17 @@ function isRunning(s: Situation): Verdict | undefined {
   if (s.jobState !== 'active') return undefined;
   const actions = [...restoreAttempt(s), ...forgetOldAttempts(s), ...tendWorkload(s)];
   if (s.hasStarted) return { actions, requeueAfterMs: finite(nextLookMs(s)), progressing: { status: 'True', reason: 'Training', message: `attempt ${s.attempt} runs on ${workersText(s.replicas)}${pendingChange(s)}` } };
-  // Why pods are missing is told by events of the Job, which are not watched.
-  const lookAgainMs = s.pods.length < s.replicas ? REFUSAL_LOOK_MS : Infinity;
+  const lookAgainMs = s.pods.length < s.replicas ? refusalLookMs(s) : Infinity;
   return {
     actions, requeueAfterMs: Math.min(lookAgainMs, Math.max(1000, startDeadline(s) - millisOf(s.seen.now))),
-    progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt} is starting ${workersText(s.replicas)}${pendingChange(s)}` },
+    progressing: { status: 'True', reason: 'Creating', message: `${starting(s.attempt, s.replicas)}${pendingChange(s)}` },
   };
+}
+
+/** Why pods are missing is told by events of the Job, which are not watched: after twice the time each time, since looking costs the API server much. */
+function refusalLookMs({ job, seen }: Situation): number {
+  const age = millisOf(seen.now) - millisOf(job?.metadata.creationTimestamp ?? seen.now);
+  return Math.min(LONGEST_LOOK_MS, Math.max(REFUSAL_LOOK_MS, age));
 }
 
 /** What was edited since the attempt began does not reach its workers; what concerns the operator holds at once. */
@@ -112,6 +117,11 @@ function pendingChange(s: Situation): string {
   const { replicas } = s.seen.run.spec?.spec.workers ?? s;
   if (replicas !== s.replicas) return `; spec.workers.replicas is ${replicas} now, which the next attempt has`;
   return s.isOutdated ? '; the spec has changed since: what concerns its workers takes effect with the next attempt' : '';
+}
+
+/** The same from the attempt's number to its first worker: a start has one status write. */
+function starting(attempt: number, replicas: number): string {
+  return `attempt ${attempt} is starting ${workersText(replicas)}`;
 }
 
 function workersText(replicas: number): string {
@@ -145,11 +155,11 @@ function mayBegin(s: Situation): Verdict | undefined {
   const isFirst = s.attempt === 0;
   if (!isFirst && s.jobState === 'missing') return undefined;
   const begins = isFirst ? 'first' : s.failure === undefined || s.failure.policy === 'free' ? 'free' : 'charged';
-  return { begins, progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt + 1} is being created${endedBecause(s.failure)}` } };
+  return { begins, progressing: { status: 'True', reason: 'Creating', message: `${starting(s.attempt + 1, s.seen.run.spec?.spec.workers.replicas ?? 0)}${endedBecause(s.failure)}` } };
 }
 
 function isUncreated(s: Situation): Verdict | undefined {
-  return { actions: createAttempt(s), progressing: { status: 'True', reason: 'Creating', message: `attempt ${s.attempt} is being created as Job "${childName(s.seen.run, s.attempt)}"` } };
+  return { actions: createAttempt(s), progressing: { status: 'True', reason: 'Creating', message: starting(s.attempt, s.replicas) } };
 }
 
 function waits(reason: Reason, message: string): Verdict['progressing'] {

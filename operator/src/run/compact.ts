@@ -2,11 +2,14 @@
 // Jobs, pods, Services and ConfigMaps are a few hundred megabytes as they come from the API server.
 import type { KubeObject, ObjectMeta } from '../runtime/object.ts';
 import type { Share } from '../runtime/share.ts';
+import { LABEL_COMPLETION_INDEX } from '../api/labels.ts';
+import type { CheckpointRecord } from '../api/status.ts';
 import type { StoredRun } from './caches.ts';
 import type { ConfigMap, Job, KubeCondition, Pod, Service } from './objects.ts';
 
 // kubectl's copy of the whole object.
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+const GROUP = 'polar.training/';
 
 export interface Compacted {
   readonly run: (run: StoredRun) => StoredRun;
@@ -26,7 +29,7 @@ export function compacting(share: Share): Compacted {
       const { parallelism = 0, suspend } = job.spec;
       return { ...base(job), spec: share({ parallelism, ...(suspend === true ? { suspend } : {}) }), ...given({ status: share(jobStatus(job.status)) }) };
     },
-    pod: (pod) => ({ ...base(pod), ...given({ spec: pod.spec?.nodeName === undefined ? undefined : share({ nodeName: pod.spec.nodeName }), status: share(podStatus(pod.status)) }) }),
+    pod: (pod) => ({ ...base({ ...pod, metadata: podMeta(pod.metadata) }), ...given({ spec: pod.spec?.nodeName === undefined ? undefined : share({ nodeName: pod.spec.nodeName }), status: share(podStatus(pod.status)) }) }),
     service: (service) => {
       const { clusterIP, publishNotReadyAddresses, selector, ports } = service.spec;
       return { ...base(service), spec: share(given({ clusterIP, publishNotReadyAddresses, selector, ports })) };
@@ -44,15 +47,30 @@ function metaOf(share: Share, metadata: ObjectMeta): ObjectMeta {
   });
 }
 
-/** Without the curve and the last validation in full, which are most of a status: who needs them asks the API server. */
+/** What the Job controller writes for itself is most of a pod's metadata. */
+function podMeta({ labels, annotations, finalizers, ...rest }: ObjectMeta): ObjectMeta {
+  return { ...rest, ...given({ labels: ours(labels), annotations: ours(annotations), finalizers: finalizers?.filter((one) => one.startsWith(GROUP)) }) };
+}
+
+function ours(texts: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> | undefined {
+  return texts && Object.fromEntries(Object.entries(texts).filter(([key]) => key.startsWith(GROUP) || key === LABEL_COMPLETION_INDEX));
+}
+
+/** Without the curve, the last validation and what the history of checkpoints tells beside step and loss, which are most of a status: who needs them asks the API server. */
 function readStatus(status: StoredRun['status']): StoredRun['status'] {
   if (status === undefined) return undefined;
-  return Object.fromEntries(Object.entries(status).filter(([field]) => field !== 'curve' && field !== 'validation'));
+  const { checkpoints, ...others } = status;
+  const kept = Object.fromEntries(Object.entries(others).filter(([field]) => field !== 'curve' && field !== 'validation'));
+  return checkpoints === undefined ? kept : { ...kept, checkpoints: { ...checkpoints, ...given({ history: checkpoints.history?.map(lightRecord) }) } };
+}
+
+function lightRecord({ step, valLoss }: CheckpointRecord): CheckpointRecord {
+  return given({ step, valLoss }) as CheckpointRecord;
 }
 
 function jobStatus(status: Job['status']): Job['status'] {
   if (status === undefined) return undefined;
-  const { conditions, startTime }: Job['status'] & { readonly startTime?: string } = status;
+  const { conditions, startTime } = status;
   return given({ conditions: conditions?.map(lightCondition), startTime });
 }
 

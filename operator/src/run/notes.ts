@@ -1,12 +1,13 @@
 // Events worth writing: what changed between the status that was and the status that is. Conditions stay the record.
 import type { Condition } from '../api/status.ts';
 import type { EventNote } from '../runtime/events.ts';
+import type { KubeObject } from '../runtime/object.ts';
 import type { Plan } from './plan.ts';
 import type { OwnStatus } from './ownFields.ts';
 
-/** Notes in the order of happening. */
+/** Notes on what a written status says that the one before did not, in the order of happening. */
 export function notesOf(plan: Plan, next: OwnStatus): readonly EventNote[] {
-  return [...attemptNotes(plan, next), ...registryNotes(plan), ...(next.conditions ?? []).flatMap((condition) => conditionNotes(plan, condition))];
+  return [...attemptNotes(plan), ...registryNotes(plan), ...(next.conditions ?? []).flatMap((condition) => conditionNotes(plan, condition))];
 }
 
 function registryNotes({ verdict: { registered } }: Plan): readonly EventNote[] {
@@ -17,14 +18,18 @@ function registryNotes({ verdict: { registered } }: Plan): readonly EventNote[] 
 
 const NOTE_OF_TASK = { report: 'Reported', verify: 'Verified', gc: 'Collected', delete: 'Deleted' } as const;
 
-function attemptNotes(plan: Plan, next: OwnStatus): readonly EventNote[] {
-  const { situation: s, verdict: { stops, progressing } } = plan;
-  const isNewJob = next.job !== undefined && next.job !== s.seen.run.status.job;
+function attemptNotes(plan: Plan): readonly EventNote[] {
+  const { verdict: { stops, progressing } } = plan;
   return [
     ...endNotes(plan),
     ...(stops === undefined ? [] : [note(stops.reason === 'Silent' ? 'Warning' : 'Normal', stops.reason, progressing.message)]),
-    ...(isNewJob ? [note('Normal', 'AttemptCreated', `attempt ${s.attempt} is Job "${next.job ?? ''}"`)] : []),
   ];
+}
+
+/** Notes on what was created, of which the status has nothing new to say. */
+export function creationNotes({ because, situation: s }: Plan, created: readonly KubeObject[]): readonly EventNote[] {
+  const job = because === 'isUncreated' ? created.find(({ kind }) => kind === 'Job') : undefined;
+  return job === undefined ? [] : [note('Normal', 'AttemptCreated', `attempt ${s.attempt} is Job "${job.metadata.name}"`)];
 }
 
 /** Why the attempt before ended, unless it was asked to, which was told then. */

@@ -28,7 +28,7 @@ export interface Pod extends KubeObject {
 
 export interface Job extends KubeObject {
   readonly spec: { readonly parallelism?: number; readonly suspend?: boolean } & Readonly<Record<string, unknown>>;
-  readonly status?: { readonly conditions?: readonly KubeCondition[] };
+  readonly status?: { readonly startTime?: string; readonly conditions?: readonly KubeCondition[] };
 }
 
 export interface Service extends KubeObject {

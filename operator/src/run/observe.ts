@@ -4,7 +4,7 @@ import type { KubeClient } from '../runtime/client.ts';
 import { controllerOf, deepFreeze, splitKey } from '../runtime/object.ts';
 import type { KubeObject } from '../runtime/object.ts';
 import { get, list } from '../runtime/verbs.ts';
-import { BY_RUN, BY_SOURCE } from './caches.ts';
+import { BY_RUN, BY_SOURCE, RUN_RESOURCES } from './caches.ts';
 import type { Caches, StoredRun } from './caches.ts';
 import { podGroupsOf, queueingOf } from './kueueReads.ts';
 import { claimsOf, initOf, mountsOf } from './mounts.ts';
@@ -36,7 +36,7 @@ export async function observe(deps: ObserveDeps, key: string): Promise<Observed 
   if (stored === undefined || isLeaving(stored)) return undefined;
   const run = runOf(deps.kind, stored);
   const { jobs, pods } = await jobsAndPods(deps, run);
-  const source = sourceOf(deps, run);
+  const source = await sourceOf(deps, run);
   return deepFreeze({
     now: new Date(deps.now()).toISOString(), run, jobs, pods, source, registryPods: registryPodsOf(run, deps.caches.pods.store.byIndex(BY_RUN, run.metadata.uid)),
     services: owned(run, deps.caches.services.store.byIndex(BY_RUN, run.metadata.uid)),
@@ -68,9 +68,10 @@ async function jobsAndPods(deps: ObserveDeps, run: Run): Promise<{ jobs: readonl
   const { uid, namespace } = run.metadata;
   const jobs = owned(run, deps.caches.jobs.store.byIndex(BY_RUN, uid));
   const pods = deps.caches.pods.store.byIndex(BY_RUN, uid);
-  const { job: name } = run.status;
+  const { job: recorded, attempt = 0 } = run.status;
+  const name = recorded ?? childName(run, attempt);
   const known = jobs.find((job) => job.metadata.name === name);
-  if (name === undefined || (known !== undefined && !isAhead(run, known, pods))) return { jobs, pods: workersOf(run, pods) };
+  if (known === undefined ? recorded === undefined : !isAhead(run, known, pods)) return { jobs, pods: workersOf(run, pods) };
   const found = known ?? (await get<Job>(deps.client, JOBS, { namespace, name }));
   const live = await list<Pod>(deps.client, PODS, { namespace, labelSelector: `${LABEL_RUN_UID}=${uid}` });
   return { jobs: found === undefined || known !== undefined ? jobs : [...jobs, ...owned(run, [found])], pods: workersOf(run, live.items) };
@@ -94,10 +95,14 @@ function registryPodsOf(run: Run, pods: readonly Pod[]): readonly Pod[] {
   return pods.filter((pod) => isRegistryName(run, pod.metadata.name));
 }
 
-function sourceOf(deps: ObserveDeps, run: Run): Source | undefined {
+async function sourceOf(deps: ObserveDeps, run: Run): Promise<Source | undefined> {
   const asked = run.spec === undefined ? undefined : askedOf(run.spec);
   if (asked === undefined) return undefined;
-  const stored = deps.caches.runs.PolarPretrain.store.get(run.metadata.namespace, asked.name);
+  const key = { namespace: run.metadata.namespace, name: asked.name };
+  const cached = deps.caches.runs.PolarPretrain.store.get(key.namespace, key.name);
+  // The cache has the newest and the best checkpoint in full, of others that they exist.
+  const isOlder = typeof asked.which === 'number' && cached !== undefined && run.status.startedFrom === undefined;
+  const stored = isOlder ? await get<StoredRun>(deps.client, RUN_RESOURCES.PolarPretrain, key) : cached;
   const said = lastCheckpointSaid(deps.caches.pods.store.byIndex(BY_RUN, stored?.metadata.uid ?? ''));
   return sourceFrom(asked, run.status.startedFrom, stored && { status: stored.status ?? {}, saidStep: said });
 }
@@ -118,10 +123,15 @@ function namedClaims(run: Run, source: Source | undefined): readonly string[] {
 
 async function refusals(deps: ObserveDeps, run: Run, jobs: readonly Job[], pods: readonly Pod[]): Promise<readonly string[]> {
   const job = jobs.find((one) => attemptOf(one) === run.status.attempt);
-  if (job === undefined || isTrue(job.status?.conditions, 'Failed') !== undefined || isTrue(job.status?.conditions, 'Complete') !== undefined) return [];
-  const age = deps.now() - Date.parse(job.metadata.creationTimestamp ?? '');
-  if (age < REFUSAL_AFTER_MS || pods.filter((pod) => attemptOf(pod) === run.status.attempt).length >= (job.spec.parallelism ?? 0)) return [];
-  return failedCreateNotes(deps.client, job);
+  const own = pods.filter((pod) => attemptOf(pod) === run.status.attempt);
+  return job !== undefined && lacksPods(job, own.length, deps.now()) ? failedCreateNotes(deps.client, job) : [];
+}
+
+/** The Job controller has tried to make the pods, and long ago: listing events is slow in a namespace with many. */
+function lacksPods({ metadata, spec, status = {} }: Job, pods: number, now: number): boolean {
+  if (status.startTime === undefined || pods >= (spec.parallelism ?? 0)) return false;
+  const hasEnded = isTrue(status.conditions, 'Failed') !== undefined || isTrue(status.conditions, 'Complete') !== undefined;
+  return !hasEnded && now - Date.parse(metadata.creationTimestamp ?? '') >= REFUSAL_AFTER_MS;
 }
 
 /** Messages of the Job controller's FailedCreate events, newest first; empty when events cannot be read. */

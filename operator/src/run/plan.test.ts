@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import type { Action } from '../runtime/apply.ts';
-import { notesOf } from './notes.ts';
+import { creationNotes, notesOf } from './notes.ts';
 import { planRun } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { statusOf } from './status.ts';
@@ -37,12 +37,13 @@ function brief(action: Action): string {
 /** What a reader wants to see of a plan; of conditions only those that are not in their resting state. */
 function told(plan: Plan, showObjects: boolean): unknown {
   const { conditions = [], ...status } = statusOf(plan, undefined);
+  const created = plan.actions.flatMap((action) => (action.do === 'create' ? [action.object] : []));
   return {
     because: plan.because,
     actions: plan.actions.map((action) => (showObjects && action.do !== 'delete' ? { [action.do]: action.object } : brief(action))),
     requeueAfterMs: plan.requeueAfterMs ?? null,
     status: { ...status, conditions: Object.fromEntries(conditions.map(({ type, status: holds, reason, message }) => [type, `${holds} ${reason}: ${message}`])) },
-    events: notesOf(plan, { ...status, conditions }).map(({ type, reason, message }) => `${type} ${reason}: ${message}`),
+    events: [...creationNotes(plan, created), ...notesOf(plan, { ...status, conditions })].map(({ type, reason, message }) => `${type} ${reason}: ${message}`),
   };
 }
 

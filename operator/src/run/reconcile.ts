@@ -13,7 +13,7 @@ import type { StoredRun } from './caches.ts';
 import type { Failed } from './conditions.ts';
 import { WORKLOADS } from './kueue.ts';
 import { isStillAdmitted } from './kueueReads.ts';
-import { notesOf } from './notes.ts';
+import { creationNotes, notesOf } from './notes.ts';
 import { CONFIG_MAPS, JOBS, SERVICES } from './objects.ts';
 import type { Job } from './objects.ts';
 import { observe, runOf } from './observe.ts';
@@ -57,12 +57,12 @@ async function pass(deps: RunDeps, seen: Observed, log: Log, isFresh = false): P
   const after = failure === undefined ? planAfter(plan, stored) : plan;
   const next = statusOf(after, failedOf(failure));
   const written = await writeStatus(deps, seen.run, next);
-  if (written !== undefined) await deps.events.record(aboutOf(seen.run), notesOf(after, next));
+  await deps.events.record(aboutOf(seen.run), [...creationNotes(plan, stored), ...(written === undefined ? [] : notesOf(after, next))]);
   if (failure !== undefined) throw failure;
   return { requeueAfterMs: after.requeueAfterMs, ...(plan.verdict.begins === undefined || written === undefined ? {} : { begun: runOf(deps.kind, written) }) };
 }
 
-/** Once the attempt's Job is created, its status says at once what it would say when news of the Job arrives. */
+/** Once the attempt's Job is created, its status says what it would say when news of the Job arrives: usually nothing new. */
 function planAfter(plan: Plan, stored: readonly KubeObject[]): Plan {
   const job = stored.find((object): object is Job => object.kind === 'Job');
   if (plan.because !== 'isUncreated' || job === undefined) return plan;

@@ -1,6 +1,6 @@
 // What the checkpoints of a run without workers need: told, verified, thinned out or deleted by a short Job, one at a time.
 import { createHash } from 'node:crypto';
-import { ANNOTATION_VERIFY, REGISTRY_CONTAINER } from '../api/labels.ts';
+import { ANNOTATION_TASK, ANNOTATION_VERIFY, REGISTRY_CONTAINER } from '../api/labels.ts';
 import type { CheckpointRecord, RunStatus } from '../api/status.ts';
 import type { Action } from '../runtime/apply.ts';
 import type { KubeObject } from '../runtime/object.ts';
@@ -28,11 +28,12 @@ export interface RegistryStep {
 }
 
 const MAX_MESSAGE = 2048;
+const TASKS: readonly RegistryTask[] = ['report', 'verify', 'gc', 'delete'];
 
 /** What a run that is over needs next; undefined when nothing, or when a task of it still has to be cleared away. */
 export function wantedTask(s: Situation): Wanted | undefined {
   if (s.attempt === 0 || s.livePods.length > 0) return undefined;
-  return [reportTask(s), verifyTask(s), gcTask(s)].find((wanted) => wanted !== undefined && !wasDone(s, wanted));
+  return [openTask(s), reportTask(s), verifyTask(s), gcTask(s)].find((wanted) => wanted !== undefined && !wasDone(s, wanted));
 }
 
 /** The next step of a task: create its Job, wait for it, or take down how it ended. */
@@ -45,7 +46,7 @@ export function registryStep(s: Situation, wanted: Wanted): RegistryStep {
     return { actions: [{ do: 'create', object: configMap }, { do: 'create', object: made }] };
   }
   if (!isFinished(job)) return { actions: [] };
-  return { actions: clearAway(s, wanted), ended: recordOf(s, job, wanted) };
+  return { actions: [], ended: recordOf(s, job, wanted) };
 }
 
 /** The registry of status with this record in the place of its task's former one. */
@@ -56,6 +57,11 @@ export function withRecord(before: RunStatus['registry'], record: RegistryRecord
 
 export function wasDone(s: Situation, { task, key }: Wanted): boolean {
   return s.seen.run.status.registry?.some((record) => record.task === task && record.key === key) === true;
+}
+
+/** One that was begun: what it has told meanwhile may be why it is not wanted any more. */
+function openTask(s: Situation): Wanted | undefined {
+  return s.seen.configMaps.map(taskOf).find((task) => task !== undefined && !wasDone(s, task));
 }
 
 /** Reports had not all arrived when the attempt ended. */
@@ -117,10 +123,16 @@ function messageIn(text: string): string {
   }
 }
 
-/** The ConfigMap goes at once; the Job stays for its log until its TTL. */
-function clearAway(s: Situation, wanted: Wanted): readonly Action[] {
-  const name = registryName(s.seen.run, wanted.task, wanted.key);
-  return s.seen.configMaps.filter((one) => one.metadata.name === name && one.metadata.deletionTimestamp === undefined).map(deletion);
+/** Once how a task ended is in status its ConfigMap goes; the Job stays for its log until its TTL. */
+export function clearAway(s: Situation): readonly Action[] {
+  return s.seen.configMaps.filter((one) => { const task = taskOf(one); return task !== undefined && wasDone(s, task); }).map(deletion);
+}
+
+/** The task a ConfigMap was made for; undefined when it is on its way out or of an attempt. */
+function taskOf({ metadata: { annotations, deletionTimestamp } }: KubeObject): Wanted | undefined {
+  const [name, ...key] = annotations?.[ANNOTATION_TASK]?.split('/') ?? [];
+  const task = TASKS.find((one) => one === name);
+  return task === undefined || deletionTimestamp !== undefined ? undefined : { task, key: key.join('/') };
 }
 
 function deletion({ metadata: { name, namespace = '', uid = '' } }: KubeObject): Action {

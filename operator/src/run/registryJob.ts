@@ -1,5 +1,5 @@
 // The Job that runs `python -m polar.registry` for a run: a worker's volumes, user and token, but one pod, no devices and its own container.
-import { PATH_CHECKPOINTS, PATH_CONFIG, PATH_TOKEN, REGISTRY_CONTAINER } from '../api/labels.ts';
+import { ANNOTATION_TASK, PATH_CHECKPOINTS, PATH_CONFIG, PATH_TOKEN, REGISTRY_CONTAINER } from '../api/labels.ts';
 import { desiredConfigMap } from './configMap.ts';
 import type { Attempt } from './desired.ts';
 import { desiredJob } from './job.ts';
@@ -28,7 +28,7 @@ const LOG_SECONDS = 3600;
 export function desiredRegistry(of: Attempt, wanted: Wanted): { readonly configMap: ConfigMap; readonly job: Job } {
   const name = registryName(of.run, wanted.task, wanted.key);
   const alone = { ...of, spec: oneWorker(of.spec) };
-  const meta = { ...childMeta(of.run, of.attempt), name };
+  const meta = { ...childMeta(of.run, of.attempt), name, annotations: { [ANNOTATION_TASK]: `${wanted.task}/${wanted.key}` } };
   const { template } = desiredJob(alone).spec as { readonly template: WorkerTemplate };
   return {
     configMap: { ...desiredConfigMap(alone), metadata: meta },

@@ -1,7 +1,7 @@
 // Where a run stands: everything the checks ask, derived once from what was observed.
 //
 //   attempt   status.attempt, written before the Job of that attempt is created
-//   jobState  missing  no Job of the attempt was ever recorded      gone     it was recorded and is not there any more
+//   jobState  missing  no Job of the attempt ever had pods          gone     it had, or reported, and is not there any more
 //             active   it runs                                      ending   it will fail once its last pod has stopped
 //             failed   it ended                                     done     every worker succeeded
 import { ANNOTATION_GENERATION } from '../api/labels.ts';
@@ -124,8 +124,12 @@ function currentAttempt(seen: Observed): number {
   return Math.max(seen.run.status.attempt ?? 0, ...seen.jobs.map(attemptOf));
 }
 
+function hadWorkers(run: Observed['run'], attempt: number): boolean {
+  return run.status.job === childName(run, attempt) || run.status.progress?.attempt === attempt;
+}
+
 function jobStateOf(seen: Observed, attempt: number, job: Job | undefined): JobState {
-  if (job === undefined) return attempt > 0 && seen.run.status.job === childName(seen.run, attempt) ? 'gone' : 'missing';
+  if (job === undefined) return attempt > 0 && hadWorkers(seen.run, attempt) ? 'gone' : 'missing';
   const conditions = job.status?.conditions;
   if (isTrue(conditions, 'Complete') !== undefined) return 'done';
   if (isTrue(conditions, 'Failed') !== undefined) return 'failed';

@@ -43,8 +43,8 @@ function fieldsOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     observedGeneration: run.metadata.generation,
     conditions, ...counters,
     phase: phaseOf(conditions, counters.attempt ?? 0, s),
-    job: recordedJob(plan, failed),
-    workers: s.attempt === 0 || s.isOver ? run.status.workers : `${s.readyPods}/${s.replicas}`,
+    job: recordedJob(plan),
+    workers: workersOf(plan),
     startTime: run.status.startTime ?? beganAt,
     attemptStartTime: beganAt ?? run.status.attemptStartTime,
     completionTime: s.isOver ? run.status.completionTime : endedAt,
@@ -57,6 +57,12 @@ function fieldsOf(plan: Plan, failed: Failed | undefined): OwnStatus {
     ...queueFields(s),
     registry: withRecord(run.status.registry, verdict.registered ?? refusedDeletion(plan, failed)),
   });
+}
+
+/** Ready workers over those that are wanted. */
+function workersOf({ situation: s, verdict }: Plan): string | undefined {
+  if (verdict.begins !== undefined) return `0/${s.seen.run.spec?.spec.workers.replicas ?? 0}`;
+  return s.attempt === 0 || s.isOver ? s.seen.run.status.workers : `${s.readyPods}/${s.replicas}`;
 }
 
 /** The budget of the attempt's run config, which follows the spec until its Job is there. */
@@ -110,11 +116,14 @@ function countersOf(s: Situation, begins: 'first' | 'charged' | 'free' | undefin
   };
 }
 
-/** The Job's name once it is known to exist or to have existed: how "deleted" is told from "not created yet". */
-function recordedJob({ situation: s, verdict, actions }: Plan, failed: Failed | undefined): string | undefined {
+/** The Job's name once losing the Job would matter, which is how "deleted" is told from "not created yet": it has pods, or has more to say than that it was created. */
+function recordedJob(plan: Plan): string | undefined {
+  const { situation: s, verdict } = plan;
   if (verdict.begins !== undefined) return undefined;
-  const created = failed === undefined && actions.some((action) => action.do === 'create' && action.object.kind === 'Job');
-  return s.job !== undefined || s.jobState === 'gone' || created ? childName(s.seen.run, s.attempt) : undefined;
+  const name = childName(s.seen.run, s.attempt);
+  if (s.seen.run.status.job === name || s.jobState === 'gone') return name;
+  const matters = s.pods.length > 0 || s.jobState !== 'active' || s.obstacle !== undefined || verdict.ends !== undefined || stopRequestOf(plan) !== undefined;
+  return s.job !== undefined && matters ? name : undefined;
 }
 
 function defined(status: { readonly [F in keyof OwnStatus]: OwnStatus[F] | undefined }): OwnStatus {
