@@ -4,7 +4,7 @@
 
 list     what there is: step, validation loss, whether all files are there
 verify   reads and hashes everything
-gc       removes what keepLast, keepBest and keepSteps do not keep; never the newest that verifies
+gc       removes what keepLast, keepBest and keepSteps do not keep, never the newest that verifies; tells what is left
 report   sends curve and checkpoints to the operator, as the trainer would have
 delete   removes the run's folder, or all below its prefix in the bucket; can be repeated
 
@@ -81,6 +81,8 @@ def collect(config: RunConfig, place: Place, show: Print) -> str:
     for one in doomed:
         place.remove([one.name])
         show(Row(name=one.name, state="removed", step=one.step))
+    if config.telemetry is not None:
+        send(config, _whole(place, place.names()), points=None)
     return f"removed {_counted(len(doomed))}, kept {len(names) - len(doomed)}"
 
 

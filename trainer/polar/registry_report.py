@@ -15,16 +15,21 @@ from polar.telemetry import Target, TelemetryStream
 WAIT_SECONDS = 300.0
 
 
-def send(config: RunConfig, complete: Sequence[CheckpointInfo], points: Sequence[PointFields]) -> None:
-    """Sends a run's curve and checkpoints. ConfigError without an address; PolarError when nobody takes them in."""
+def send(config: RunConfig, complete: Sequence[CheckpointInfo], points: Sequence[PointFields] | None) -> None:
+    """Sends a run's checkpoints, and its curve and how far it came unless `points` is None.
+
+    ConfigError without an address; PolarError when nobody takes them in.
+    """
     told = config.telemetry
     if told is None:
         raise ConfigError("telemetry: expected the address to report to, got none")
-    step = max([*(point["step"] for point in points), *(one.step for one in complete)], default=0)
+    step = max([*(point["step"] for point in points or ()), *(one.step for one in complete)], default=0)
     # Numbered after all that the trainer sent, whose messages are numbered from 1.
     mailbox = Mailbox(config.run.uid, config.run.attempt, step, first_seq=int(time.time()))
-    mailbox.add_points([pb.Point(**point) for point in points])
-    mailbox.put(_news(config, complete, points, step), urgent=True)
+    mailbox.add_points([pb.Point(**point) for point in points or ()])
+    base = config.checkpoint.uri.split("://")[-1].partition("/")[2]
+    progress = None if points is None else _progress(config, points, step)
+    mailbox.put(pb.ReportRequest(progress=progress, checkpoints=described(base, complete)), urgent=True)
     target = Target(
         address=told.address, token_path=told.token_path, ca_path=told.ca_path, interval_seconds=told.interval_seconds
     )
@@ -37,13 +42,11 @@ def send(config: RunConfig, complete: Sequence[CheckpointInfo], points: Sequence
         stream.close()
 
 
-def _news(
-    config: RunConfig, complete: Sequence[CheckpointInfo], points: Sequence[PointFields], step: int
-) -> pb.ReportRequest:
-    base = config.checkpoint.uri.split("://")[-1].partition("/")[2]
+def _progress(config: RunConfig, points: Sequence[PointFields], step: int) -> pb.Progress:
     last = points[-1] if points else {"tokens": 0}
-    done = config.budget.steps is not None and step >= config.budget.steps
-    progress = pb.Progress(stage="Done" if done else "Training", step=step, tokens=last["tokens"])
+    progress = pb.Progress(step=step, tokens=last["tokens"])
     if config.budget.steps is not None:
         progress.total_steps = config.budget.steps
-    return pb.ReportRequest(progress=progress, checkpoints=described(base, complete))
+        # Whether a budget of tokens is spent, the operator knows from how the run ended.
+        progress.stage = "Done" if step >= config.budget.steps else "Training"
+    return progress

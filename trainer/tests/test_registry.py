@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,9 @@ def test_lists_what_there_is_and_what_is_missing(root: Path, run: Run) -> None:
     code, rows, message = run("list")
     assert code == 0 and message["message"] == f"2 checkpoints in {root}"
     assert [(row["name"], row["state"], row.get("valLoss")) for row in rows] == [
-        ("step-00000005", "complete", 0.5), ("step-00000010", "damaged", None)]
+        ("step-00000005", "complete", 0.5),
+        ("step-00000010", "damaged", None),
+    ]
     assert "model.safetensors: cannot be read: No such file" in rows[1]["problem"]
 
 
@@ -150,29 +152,46 @@ def test_a_deletion_that_is_killed_goes_on_and_leaves_no_half_checkpoint_that_lo
     assert run("delete")[0] == 0 and not root.exists()
 
 
-def test_reports_the_curve_and_the_checkpoints_after_all_that_the_trainer_sent(
-    tmp_path: Path, root: Path, run: Run
-) -> None:
+@pytest.fixture
+def ingest(tmp_path: Path) -> Iterator[tuple[Ingest, dict[str, Any]]]:
+    """A server for telemetry and what a run's config says of it."""
     certificates = Certificates(tmp_path)
-    ingest = Ingest(certificates)
+    server = Ingest(certificates)
     (tmp_path / "token").write_text("mine")
     told = {
-        "address": f"127.0.0.1:{ingest.port}", "tokenPath": str(tmp_path / "token"), "caPath": str(certificates.ca),
+        "address": f"127.0.0.1:{server.port}", "tokenPath": str(tmp_path / "token"), "caPath": str(certificates.ca),
         "intervalSeconds": 1,
     }  # fmt: skip
+    yield server, told
+    server.stop()
+
+
+def test_reports_the_curve_and_the_checkpoints_after_all_that_the_trainer_sent(
+    ingest: tuple[Ingest, dict[str, Any]], root: Path, run: Run
+) -> None:
+    server, told = ingest
     saved = save_checkpoint(root, 20, 0.25)
     points = [{"step": step, "tokens": 10 * step, "train_loss": 1 / step} for step in range(1, 21)]
     (root / "metrics.jsonl").write_text("".join(json.dumps(point) + "\n" for point in points))
-    try:
-        code, _, message = run("report", telemetry=told)
-    finally:
-        ingest.stop()
+    code, _, message = run("report", telemetry=told)
     assert code == 0 and message["message"] == "reported 20 points of the curve and 1 checkpoint"
-    sent = list(ingest.held.values())
+    sent = list(server.held.values())
     assert [point.step for one in sent for point in one.points] == list(range(1, 21))
-    assert min(ingest.held) > 1_000_000_000 and {one.resumed_from_step for one in sent} == {20}
+    assert min(server.held) > 1_000_000_000 and {one.resumed_from_step for one in sent} == {20}
     assert sent[-1].checkpoints.items[0].path == f"ns/polarpretrain/tiny-01234567/{saved.name}"
     assert (sent[-1].progress.stage, sent[-1].progress.step, sent[-1].progress.tokens) == ("Done", 20, 200)
+
+
+def test_tells_what_is_left_after_it_removed_what_is_not_kept(
+    ingest: tuple[Ingest, dict[str, Any]], root: Path, run: Run
+) -> None:
+    server, told = ingest
+    for step in (5, 10, 15):
+        save_checkpoint(root, step, step / 10)
+    assert run("gc", checkpoint__keepLast=1, checkpoint__keepBest=1, telemetry=told)[0] == 0
+    [sent] = server.held.values()
+    assert [item.step for item in sent.checkpoints.items] == [5, 15] and sent.checkpoints.best_step == 5
+    assert not sent.HasField("progress") and list(sent.points) == []
 
 
 def test_a_report_that_nobody_takes_in_is_an_error(run: Run) -> None:

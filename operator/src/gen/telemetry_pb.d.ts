@@ -126,7 +126,7 @@ export declare const PointSchema: GenMessage<Point>;
  */
 export declare type Progress = Message<"polar.telemetry.v1alpha1.Progress"> & {
   /**
-   * stage is "Starting", "WarmStart", "Training" or "Done".
+   * stage is "Starting", "WarmStart", "Training" or "Done"; empty leaves it as it was.
    *
    * @generated from field: string stage = 1;
    */

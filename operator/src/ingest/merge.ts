@@ -55,9 +55,9 @@ export function mergeReport(status: ReportedStatus, report: ReportRequest, conte
   const newAttempt = report.attempt > held.attempt;
   if (!newAttempt && (report.attempt < held.attempt || seq <= held.seq)) return { status, accepted: false, refusedFields: 0 };
   const checks = numberChecks();
-  const resumedFromStep = checks.whole(report.resumedFromStep) ?? 0;
   // A termination message may have begun the attempt without saying where it was resumed.
   const isFirst = newAttempt || status.progress?.resumedFromStep === undefined;
+  const resumedFromStep = (isFirst ? checks.whole(report.resumedFromStep) : status.progress?.resumedFromStep) ?? 0;
   const base = isFirst ? supersede(status, resumedFromStep) : status;
   const position: Progress = { attempt: report.attempt, seq, resumedFromStep, source: 'Stream', lastReportTime: context.now };
   return { status: fold(base, report, { checks, context, position }), accepted: true, refusedFields: checks.refused() };
@@ -109,7 +109,7 @@ function progressOf(from: ReportedProgress, checks: NumberChecks): Progress {
   // Before the first step is done no rate is known, and with it no time of arrival.
   const isMeasured = rate !== undefined && rate !== '0';
   return present({
-    stage: STAGES.includes(from.stage) ? from.stage : checks.refuse(),
+    stage: from.stage === '' ? undefined : STAGES.includes(from.stage) ? from.stage : checks.refuse(),
     step: checks.whole(from.step), totalSteps: given(checks.whole(from.totalSteps)),
     tokens: checks.whole(from.tokens), computedTokens: checks.whole(from.computedTokens), flops: checks.rate(from.flops),
     parameters: given(checks.whole(from.parameters)), parametersWithoutEmbedding: given(checks.whole(from.parametersWithoutEmbedding)),
