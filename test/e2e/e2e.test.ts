@@ -2,8 +2,10 @@
 import { after, before, describe } from 'node:test';
 import { badInputCases } from './cases/badInput.ts';
 import { blockedCases } from './cases/blocked.ts';
+import { bucketCases } from './cases/bucket.ts';
 import { exampleCases } from './cases/examples.ts';
 import { killCases } from './cases/kills.ts';
+import { registryCases } from './cases/registry.ts';
 import { suspendCases } from './cases/suspend.ts';
 import { trainingCases } from './cases/training.ts';
 import { DATA, RUNS, claim, toyPool } from './manifests.ts';
@@ -29,7 +31,8 @@ after(async () => {
 
 const timeout = 400_000;
 describe('examples', { timeout }, () => { exampleCases(world); });
-describe('training', { timeout, concurrency: 2 }, () => { trainingCases(world); });
+describe('training', { timeout, concurrency: 2 }, () => { trainingCases(world); registryCases(world); });
 describe('bad input', { timeout }, () => { badInputCases(world); });
+describe('a bucket', { timeout }, () => { bucketCases(world); });
 describe('what blocks a run', { timeout, concurrency: 3 }, () => { blockedCases(world); });
 describe('kill -9', { timeout, concurrency: 2 }, () => { killCases(world); suspendCases(world); });
