@@ -1,11 +1,11 @@
 // Which of the generated plans are run: all, or a share of each row that a seed chooses.
 import type { Plan } from './plan.ts';
 import { seeded, shuffled } from './random.ts';
-import type { Candidate } from './rows.ts';
+import type { Candidate } from './candidates.ts';
 
-/** How many plans of a row a default run takes. None of 9s: the observer's own watch does not come back reliably when the API server is killed (docs/faults.md). */
+/** How many plans of a row a default run takes. */
 export const SHARE: Readonly<Record<string, number>> = {
-  '1': 40, '2': 10, '4': 10, '5': 14, '6': 12, '8': 5, '9': 16, '9s': 0, '10': 10, '11': 14, '12': 10, '17': 16, '20': 7, '21': 12, '22': 4, 'hostile': 3, '24': 6, '25': 9, '28': 1, '29': 3,
+  '1': 40, '2': 10, '4': 10, '5': 14, '6': 12, '8': 5, '9': 16, '9s': 4, '10': 10, '11': 14, '12': 10, '17': 16, '20': 7, '21': 12, '22': 4, 'hostile': 3, '24': 6, '25': 9, '28': 1, '29': 3,
 };
 
 /** The chosen plans; those of one workload are not preferred to another's. */

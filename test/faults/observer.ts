@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RUN_RESOURCES } from '../../operator/src/run/caches.ts';
 import { CLAIMS, CONFIG_MAPS, JOBS, PODS, SERVICES } from '../../operator/src/run/objects.ts';
+import { isExpired } from '../../operator/src/runtime/apiError.ts';
 import type { KubeClient } from '../../operator/src/runtime/client.ts';
 import { pathOf, withoutManagedFields } from '../../operator/src/runtime/object.ts';
 import type { KubeObject, Resource } from '../../operator/src/runtime/object.ts';
@@ -21,10 +22,22 @@ export const WATCHED: readonly Resource[] = [RUN_RESOURCES.PolarPretrain, RUN_RE
 // Made by the cluster in every namespace, not by anyone in a plan.
 const NOISE = new Set(['ConfigMap/kube-root-ca.crt']);
 
+/** Revisions between which states of a kind may be missing, as a watch could not go on where it had stopped. */
+export interface Gap {
+  readonly from: number;
+  readonly to: number;
+}
+
+class WatchLost extends Error {}
+
 interface Space {
   readonly seen: Seen[];
   readonly objects: Map<string, KubeObject>;
 }
+
+const LIST_TIMEOUT_MS = 5000;
+
+const keyIn = (namespace: string | undefined, { metadata }: KubeObject): string => `${namespace ?? ''}/${metadata.name}`;
 
 export class Observer {
   readonly #admin: KubeClient;
@@ -32,8 +45,7 @@ export class Observer {
   readonly #spaces = new Map<string, Space>();
   readonly #changed = new EventEmitter().setMaxListeners(0);
   readonly #watching: Promise<unknown>;
-  /** Times at which a watch could not go on where it had stopped, so that states may be missing. */
-  gaps = 0;
+  readonly #gaps: Gap[] = [];
 
   constructor(admin: KubeClient) {
     this.#admin = admin;
@@ -43,6 +55,12 @@ export class Observer {
   /** Every state of the namespace so far, in the order in which the store took them. */
   history(namespace: string): readonly Seen[] {
     return [...this.#space(namespace).seen].sort((a, b) => a.revision - b.revision);
+  }
+
+  /** What of the namespace's time was not seen state by state. */
+  gaps(namespace: string): readonly Gap[] {
+    const since = this.#space(namespace).seen[0]?.revision ?? Infinity;
+    return this.#gaps.filter(({ to }) => to >= since);
   }
 
   objects<T extends KubeObject>(namespace: string, kind: string): readonly T[] {
@@ -56,7 +74,7 @@ export class Observer {
   }
 
   /** The first defined value that `look` gives, asked after every change. Throws after the time, with what `look` says is there instead. */
-  async until<T>(namespace: string, what: string, look: () => T | undefined, withinMs = 40_000): Promise<T> {
+  async until<T>(namespace: string, what: string, look: () => T | undefined, withinMs: number): Promise<T> {
     const deadline = Date.now() + withinMs;
     for (;;) {
       const found = look();
@@ -93,18 +111,18 @@ export class Observer {
     return space;
   }
 
+  /** A watch that ended goes on from its last version; when the API server has forgotten that one, the states in between stay unseen. */
   async #follow(resource: Resource): Promise<void> {
     let version: string | undefined;
+    let isLost = true;
     while (!this.#stop.signal.aborted) {
       try {
-        version ??= await this.#version(resource);
+        if (isLost || version === undefined) version = await this.#list(resource, version);
+        isLost = false;
         for await (const seen of this.#events(resource, version)) version = seen;
       } catch (error) {
         if (this.#stop.signal.aborted) return;
-        if (String(error).includes('expired')) {
-          this.gaps += 1;
-          version = undefined;
-        }
+        isLost ||= error instanceof WatchLost || isExpired(error);
         await sleep(100);
       }
     }
@@ -114,15 +132,32 @@ export class Observer {
   async *#events(resource: Resource, resourceVersion: string): AsyncGenerator<string> {
     const query = { resourceVersion, allowWatchBookmarks: true };
     for await (const { type, object } of this.#admin.watch(pathOf(resource), query, this.#stop.signal)) {
-      if (type === 'ERROR') throw new Error('watch expired');
+      if (type === 'ERROR') throw new WatchLost(JSON.stringify(object));
       if (type !== 'BOOKMARK') this.#take(type, resource.kind, object);
       if (object.metadata.resourceVersion !== undefined) yield object.metadata.resourceVersion;
     }
   }
 
-  async #version(resource: Resource): Promise<string> {
-    const page = await this.#admin.request<{ metadata: { resourceVersion: string } }>('GET', pathOf(resource), { query: { limit: 1 } });
-    return page.metadata.resourceVersion;
+  /** Takes what a list has that was not seen, and yields its version. */
+  async #list(resource: Resource, before: string | undefined): Promise<string> {
+    const { items, metadata: { resourceVersion } } = await this.#admin.request<{ items: readonly KubeObject[]; metadata: { resourceVersion: string } }>('GET', pathOf(resource), { timeoutMs: LIST_TIMEOUT_MS });
+    const listed = new Map(items.map((object) => [keyIn(object.metadata.namespace, object), object]));
+    for (const { object } of this.#known(resource.kind)) {
+      const { metadata: { uid, resourceVersion: version = resourceVersion } = {} } = listed.get(keyIn(object.metadata.namespace, object)) ?? {};
+      if (uid !== object.metadata.uid) this.#take('DELETED', resource.kind, { ...object, metadata: { ...object.metadata, resourceVersion: version } });
+    }
+    const known = new Map(this.#known(resource.kind).map(({ key, object }) => [key, object.metadata.resourceVersion]));
+    for (const [key, object] of listed) {
+      const version = known.get(key);
+      if (version !== object.metadata.resourceVersion) this.#take(version === undefined ? 'ADDED' : 'MODIFIED', resource.kind, object);
+    }
+    if (before !== undefined) this.#gaps.push({ from: Number(before), to: Number(resourceVersion) });
+    return resourceVersion;
+  }
+
+  #known(kind: string): readonly { readonly key: string; readonly object: KubeObject }[] {
+    const objects = [...this.#spaces].flatMap(([namespace, space]) => [...space.objects.values()].map((object) => ({ key: keyIn(namespace, object), object })));
+    return objects.filter(({ object }) => object.kind === kind);
   }
 
   #take(type: Seen['type'], kind: string, full: KubeObject): void {

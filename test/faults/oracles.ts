@@ -84,10 +84,11 @@ export function endDiffers(session: Session, plan: Plan, reference: Reference | 
 /** Everything but the end and rest, which are waited for. */
 export function judge(session: Session, plan: Plan, reference: Reference | undefined): readonly Alarm[] {
   const { observer, namespace, proxy } = session;
+  const gaps = observer.gaps(namespace);
   return [
-    ...alarms('O2 counts', reference !== undefined && keepsCounts(plan) ? countsDiffer(reference.counts, countsOf(session)) : []),
+    ...alarms('O2 counts', reference !== undefined && keepsCounts(plan) && gaps.length === 0 ? countsDiffer(reference.counts, countsOf(session)) : []),
     ...alarms('O2 storm', storms(proxy.calls)),
-    ...alarms('O3 invariant', brokenInvariants(observer.history(namespace))),
+    ...alarms('O3 invariant', brokenInvariants(observer.history(namespace), gaps)),
     ...alarms('O3 invariant', plan.compare === 'free' ? [] : orphans(allObjects(session))),
     ...alarms('O3 precondition', deletesWithoutUid(proxy.calls)),
     ...alarms('O5 log', logProblems(session, plan)),
@@ -152,7 +153,7 @@ function logProblems(session: Session, plan: Plan): readonly string[] {
 
 /** Only a plan that takes permissions away, or an API server that has just begun and has not read its rules yet, may refuse one. */
 function forbidden(calls: readonly Call[], plan: Plan): readonly string[] {
-  const isMeant = plan.workload === 'namespace' || plan.faults.some((fault) => fault.do === 'apiserver' || (fault.do === 'answer' && fault.code === 403) || (fault.do === 'act' && /permission|namespace/.test(fault.name)));
+  const isMeant = plan.workload === 'namespace' || plan.faults.some((fault) => fault.do === 'apiserver' || fault.do === 'forbid' || (fault.do === 'answer' && fault.code === 403) || (fault.do === 'act' && /permission|namespace/.test(fault.name)));
   return isMeant ? [] : calls.filter(({ status }) => status === 403).map(({ key }) => `${key} was forbidden`);
 }
 
