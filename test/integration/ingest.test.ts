@@ -8,7 +8,8 @@ import { promisify } from 'node:util';
 import { repositoryRoot } from '../../local/src/paths.ts';
 import { pathOf } from '../../operator/src/runtime/object.ts';
 import { remove } from '../../operator/src/runtime/verbs.ts';
-import { PRETRAINS, Trainer, aReplica, closeTrainers, eventually, point, report, setUp } from './ingestWorld.ts';
+import { TIMELY, eventually } from './ingestWait.ts';
+import { PRETRAINS, Trainer, aReplica, point, report, setUp } from './ingestWorld.ts';
 import type { Replica, SetUp, StoredRun, World } from './ingestWorld.ts';
 
 let set: SetUp;
@@ -19,18 +20,14 @@ before(async () => {
   set = await setUp();
   world = set.world;
   ingest = await aReplica(set.operator);
-});
+}, TIMELY);
 
-after(async () => {
-  closeTrainers();
-  await ingest.close();
-  await set.tearDown();
-});
+after(() => set.tearDown(), TIMELY);
 
 const stepsOf = ({ status }: StoredRun): number[] => (status?.curve ?? []).map(({ step }) => step);
 
 describe('a trainer that proves who it is', () => {
-  test('sees its report acknowledged once the status holds it', async () => {
+  test('sees its report acknowledged once the status holds it', TIMELY, async () => {
     const { run, token } = await world.training('accepted');
     const trainer = new Trainer(ingest, `Bearer ${token}`);
     trainer.send(report(run, 1, { progress: { stage: 'Training', step: 1n, totalSteps: 10n, trainLoss: Number.NaN, tokensPerSecond: 1234 } }));
@@ -46,7 +43,7 @@ describe('a trainer that proves who it is', () => {
     assert.equal((await trainer.finish()).code, 0);
   });
 
-  test('is told to save and stop when its run is suspended, and again when it comes back', async () => {
+  test('is told to save and stop when its run is suspended, and again when it comes back', TIMELY, async () => {
     const { token } = await world.training('suspended');
     const trainer = new Trainer(ingest, `Bearer ${token}`);
     await trainer.untilAcked(0);
@@ -60,7 +57,7 @@ describe('a trainer that proves who it is', () => {
     await again.finish();
   });
 
-  test('is told to save and stop when its attempt is asked to, not when an earlier one was, and which checkpoints to keep', async () => {
+  test('is told to save and stop when its attempt is asked to, not when an earlier one was, and which checkpoints to keep', TIMELY, async () => {
     const { token } = await world.training('asked');
     const trainer = new Trainer(ingest, `Bearer ${token}`);
     await trainer.untilAcked(0);
@@ -74,7 +71,7 @@ describe('a trainer that proves who it is', () => {
     trainer.drop();
   });
 
-  test('has its status written rarely, however fast it reports', async () => {
+  test('has its status written rarely, however fast it reports', TIMELY, async () => {
     const { run, token } = await world.training('flood');
     const before = await ingest.metric('polar_ingest_status_writes_total', { result: 'written' });
     const trainer = new Trainer(ingest, `Bearer ${token}`);
@@ -86,7 +83,7 @@ describe('a trainer that proves who it is', () => {
     await trainer.finish();
   });
 
-  test('loses nothing to the operator writing the same status', async () => {
+  test('loses nothing to the operator writing the same status', TIMELY, async () => {
     const { run, token } = await world.training('contended');
     const trainer = new Trainer(ingest, `Bearer ${token}`);
     for (let seq = 1; seq <= 20; seq++) {
@@ -100,7 +97,7 @@ describe('a trainer that proves who it is', () => {
     await trainer.finish();
   });
 
-  test('is sent away when its stream sends more than one MiB at once', async () => {
+  test('is sent away when its stream sends more than one MiB at once', TIMELY, async () => {
     const { run, token } = await world.training('huge');
     const trainer = new Trainer(ingest, `Bearer ${token}`);
     trainer.send(report(run, 1, { points: Array.from({ length: 60_000 }, (_, i) => point(i + 1)) }));
@@ -124,7 +121,7 @@ stream.hurry()
 sys.exit(0 if mailbox.wait_until_empty(20) else 1)
 `;
 
-  test('reports 2500 points over its own client, and hears that they are kept', async () => {
+  test('reports 2500 points over its own client, and hears that they are kept', TIMELY, async () => {
     const { run, token } = await world.training('python');
     const [tokenPath, caPath] = [join(set.cluster.dir, 'token'), join(set.cluster.dir, 'ingest-ca.crt')];
     writeFileSync(tokenPath, token);
@@ -139,7 +136,7 @@ sys.exit(0 if mailbox.wait_until_empty(20) else 1)
 });
 
 describe('while a stream is open', () => {
-  test('its attempt being superseded ends it', async () => {
+  test('its attempt being superseded ends it', TIMELY, async () => {
     const { token } = await world.training('overtaken');
     const trainer = new Trainer(ingest, `Bearer ${token}`);
     await trainer.untilAcked(0);
@@ -147,7 +144,7 @@ describe('while a stream is open', () => {
     assert.equal((await trainer.refusal()).code, 'FAILED_PRECONDITION');
   });
 
-  test('its run being deleted ends it', async () => {
+  test('its run being deleted ends it', TIMELY, async () => {
     const { run, token } = await world.training('removed');
     const trainer = new Trainer(ingest, `Bearer ${token}`);
     await trainer.untilAcked(0);
@@ -156,7 +153,7 @@ describe('while a stream is open', () => {
     assert.equal((await trainer.refusal()).code, 'NOT_FOUND');
   });
 
-  test('a third stream of the same pod ends the first', async () => {
+  test('a third stream of the same pod ends the first', TIMELY, async () => {
     const { token } = await world.training('thrice');
     const trainers = [new Trainer(ingest, `Bearer ${token}`)];
     await trainers[0]?.untilAcked(0);
@@ -168,7 +165,7 @@ describe('while a stream is open', () => {
 });
 
 describe('an operator that restarts', () => {
-  test('shows the same authority, and messages sent again change nothing', async () => {
+  test('shows the same authority, and messages sent again change nothing', TIMELY, async () => {
     const { run, token } = await world.training('replayed');
     const first = new Trainer(ingest, `Bearer ${token}`);
     for (let seq = 1; seq <= 5; seq++) first.send(report(run, seq));
@@ -190,7 +187,7 @@ describe('an operator that restarts', () => {
     await second.finish();
   });
 
-  test('two replicas that get the same messages at once write them once', async () => {
+  test('two replicas that get the same messages at once write them once', TIMELY, async () => {
     const { run, token } = await world.training('twins');
     const [one, two] = await Promise.all([aReplica(set.operator), aReplica(set.operator)]);
     assert.equal(one.caPem, two.caPem);
@@ -206,7 +203,7 @@ describe('an operator that restarts', () => {
 });
 
 describe('an API server that does not answer', () => {
-  test('delays acknowledgements and loses nothing', async () => {
+  test('delays acknowledgements and loses nothing', TIMELY, async () => {
     const { run, token } = await world.training('stalled');
     const trainer = new Trainer(ingest, `Bearer ${token}`);
     trainer.send(report(run, 1));
@@ -238,14 +235,14 @@ describe('a trainer whose stream was not there', () => {
     return { text, check };
   };
 
-  test('is heard through the termination message of its pod', async () => {
+  test('is heard through the termination message of its pod', TIMELY, async () => {
     const { pod } = await world.training('lastwords');
     const { text, check } = lastWords('lastwords');
     await world.endPod(pod, text);
     await check();
   });
 
-  test('is heard also when it ended before the operator came', async () => {
+  test('is heard also when it ended before the operator came', TIMELY, async () => {
     await ingest.close();
     const { pod } = await world.training('unheard');
     const { text, check } = lastWords('unheard');
@@ -254,7 +251,7 @@ describe('a trainer whose stream was not there', () => {
     await check();
   });
 
-  test('is heard when its Job was deleted under it, as a suspension does', async () => {
+  test('is heard when its Job was deleted under it, as a suspension does', TIMELY, async () => {
     const { run, job, pod } = await world.training('stopped');
     await world.operatorStatus('stopped', { attempt: 1, job: job.metadata.name, checkpointDirectoryUri: run.status?.checkpointDirectoryUri });
     await world.deleteJob(job);
@@ -263,7 +260,7 @@ describe('a trainer whose stream was not there', () => {
     await check();
   });
 
-  test('is not believed when its pod is nobody\'s or of another attempt', async () => {
+  test('is not believed when its pod is nobody\'s or of another attempt', TIMELY, async () => {
     const run = await world.run('unbelieved');
     const { text } = lastWords('unbelieved');
     const job = await world.job(run, 2);

@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from 'node:tls';
 import { status } from '@grpc/grpc-js';
 import { ensureCertificate, issue, servingNames } from '../../operator/src/ingest/certificate.ts';
-import { Trainer, aReplica, closeTrainers, eventually, report, setUp } from './ingestWorld.ts';
+import { TIMELY, eventually, within } from './ingestWait.ts';
+import { Trainer, aReplica, report, setUp } from './ingestWorld.ts';
 import type { Replica, SetUp, StoredRun, Target } from './ingestWorld.ts';
 
 const OK = status.OK;
@@ -21,24 +22,20 @@ before(async () => {
   // A CA that ends in 360 days: the next one has been made, but does not sign before it has less than 365 days left.
   await ensureCertificate(set.operator, 'polar-system', now, await issue(servingNames('polar-system'), daysAgo(3650 - 360)));
   replicas = await Promise.all([1, 2].map(() => aReplica(set.operator, { now: () => now, lookAtCertificateMs: 150 })));
-});
+}, TIMELY);
 
-after(async () => {
-  closeTrainers();
-  await Promise.all(replicas.map((replica) => replica.close()));
-  await set.tearDown();
-});
+after(() => set.tearDown(), TIMELY);
 
 /** Serial number of the certificate that a new connection sees, and the name of who signed it. */
 function shown({ port, caPem }: Target): Promise<{ serial: string; issuer: string }> {
-  return new Promise((resolve, reject) => {
+  return within('a connection shows its certificate', new Promise((resolve, reject) => {
     const socket = connect({ port, host: 'localhost', ca: caPem, ALPNProtocols: ['h2'] }, () => {
       const { serialNumber, issuer } = socket.getPeerCertificate();
       socket.destroy();
       resolve({ serial: serialNumber, issuer: String(issuer.CN) });
     });
     socket.on('error', reject);
-  });
+  }));
 }
 
 interface Load {
@@ -72,8 +69,9 @@ async function stays(load: Load, target: Target, { run, token }: { run: StoredRu
   if (code !== OK) load.failures.push(`stream ended with ${code} ${details}`);
 }
 
-test('renewing the certificate and then its authority fails no call on any replica', async () => {
+test('renewing the certificate and then its authority fails no call on any replica', TIMELY, async (test) => {
   const load: Load = { failures: [], calls: 0, isStopped: false };
+  test.after(() => (load.isStopped = true));
   const held = replicas.map(({ port, caPem }) => ({ port, caPem }));
   const at = (i: number): Target => held[i % held.length] as Target;
   const trainers = await Promise.all(Array.from({ length: 6 }, (_, i) => set.world.training(`rotate-${i}`)));

@@ -5,7 +5,6 @@ import { Metadata, credentials, makeGenericClientConstructor, status } from '@gr
 import type { ClientDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { KubeConfig } from '@kubernetes/client-node';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Registry } from 'prom-client';
 import { API_VERSION, LABEL_ATTEMPT, LABEL_COMPLETION_INDEX, LABEL_KIND, LABEL_RUN_UID, MANAGER_OPERATOR, TOKEN_AUDIENCE } from '../../operator/src/api/labels.ts';
 import type { RunStatus } from '../../operator/src/api/status.ts';
@@ -29,6 +28,7 @@ import { repositoryRoot } from '../../local/src/paths.ts';
 import { GOOD_PRETRAIN } from './badManifests.ts';
 import { startCluster } from './cluster.ts';
 import type { TestCluster } from './cluster.ts';
+import { eventually, within } from './ingestWait.ts';
 
 const resource = (apiVersion: string, kind: string, plural: string): Resource => ({ apiVersion, kind, plural, namespaced: true });
 export const PRETRAINS = resource(API_VERSION, 'PolarPretrain', 'polarpretrains');
@@ -49,8 +49,11 @@ export interface SetUp {
   readonly world: World;
   /** Talks to it as the operator. */
   readonly operator: KubeClient;
+  /** Ends everything, also what failed tests left open. */
   readonly tearDown: () => Promise<void>;
 }
+
+const open = new Set<() => void | Promise<void>>();
 
 /** An API server with the definitions, the operator's permissions and an empty namespace. */
 export async function setUp(): Promise<SetUp> {
@@ -61,6 +64,7 @@ export async function setUp(): Promise<SetUp> {
   const world = new World(admin, await cluster.namespace('ingest'));
   await post(admin, SERVICE_ACCOUNTS, { metadata: { name: 'default', namespace: world.namespace } });
   const tearDown = async (): Promise<void> => {
+    await Promise.all([...open].map(async (close) => close()));
     await Promise.all([admin.close(), operator.close()]);
     await cluster.stop();
   };
@@ -103,18 +107,20 @@ export async function aReplica(client: KubeClient, config: Partial<IngestConfig>
     client, pods, log: silent, registry, config: { host: '127.0.0.1', port: 0, namespace: 'polar-system', ...config, limits: { minWriteIntervalMs: 50, ...config.limits } },
     runs: [pretrains, finetunes],
   });
+  const close = async (): Promise<void> => {
+    open.delete(close);
+    stop.abort();
+    await ingest.close();
+  };
+  open.add(close);
   return {
-    port: ingest.port, registry,
+    port: ingest.port, registry, close,
     get caPem() {
       return ingest.caPem;
     },
     metric: async (name, labels = {}) => {
       const values = (await registry.getSingleMetric(name)?.get())?.values ?? [];
       return values.filter((value) => Object.entries(labels).every(([key, want]) => value.labels[key] === want)).reduce((sum, { value }) => sum + value, 0);
-    },
-    close: async () => {
-      stop.abort();
-      await ingest.close();
     },
   };
 }
@@ -205,13 +211,6 @@ export class World {
 
 const TelemetryClient = makeGenericClientConstructor(telemetryService, 'Telemetry');
 
-const open = new Set<() => void>();
-
-/** Closes the connections that failed tests left open. */
-export function closeTrainers(): void {
-  for (const close of open) close();
-}
-
 export interface Target {
   readonly port: number;
   readonly caPem: string;
@@ -259,7 +258,7 @@ export class Trainer {
   /** Half-closes and waits for the server's status. */
   async finish(): Promise<StatusObject> {
     this.#stream.end();
-    const ended = await this.ended;
+    const ended = await within('the server ends a stream that its trainer has ended', this.ended);
     this.#close();
     return ended;
   }
@@ -272,16 +271,20 @@ export class Trainer {
 
   /** The gRPC status with which the server ends the stream, by name. */
   async refusal(): Promise<{ code: string; details: string }> {
-    const { code, details } = await Promise.race([this.ended, sleep(20_000, undefined, { ref: false }).then(() => Promise.reject(new Error('the server did not end the stream')))]);
+    const { code, details } = await within('the server ends the stream', this.ended);
     this.#close();
     return { code: status[code] ?? String(code), details };
   }
 }
 
-export async function eventually(what: string, isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!(await isTrue())) {
-    if (Date.now() > deadline) throw new Error(`not within 20 s: ${what}`);
-    await sleep(20);
-  }
+/** How long a trainer that is new waits for its first acknowledgement. */
+export async function firstAckMs(world: World, ingest: Target, name: string): Promise<number> {
+  const { run, token } = await world.training(name);
+  const at = performance.now();
+  const trainer = new Trainer(ingest, `Bearer ${token}`);
+  trainer.send(report(run, 1));
+  await trainer.untilAcked(1);
+  const ms = performance.now() - at;
+  await trainer.finish();
+  return ms;
 }

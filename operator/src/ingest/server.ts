@@ -57,7 +57,8 @@ export interface Ingest {
 const CERTIFICATE_MS = 600_000;
 const SHUTDOWN_MS = 2000;
 
-const SERVER_OPTIONS: ServerOptions = {
+/** Of the gRPC server, apart from Limits. */
+export const SERVER_OPTIONS: ServerOptions = {
   'grpc.max_receive_message_length': 1 << 20,
   // In megabytes, per connection: what HTTP/2 holds of streams and headers.
   'grpc-node.max_session_memory': 8,
