@@ -175,7 +175,7 @@ export class TrainerStream {
     setImmediate(() => this.#respond());
   }
 
-  /** Of a caller that does not read, one response waits: the newest. */
+  /** Beyond what the stream holds for a caller that does not read, one response waits: the newest. */
   #respond(): void {
     if (this.#isClosed) return;
     this.#isDue = this.#isCongested;
