@@ -28,6 +28,18 @@ export function plansOf(bug: Bug): readonly Plan[] {
   return bug.plans.map((plan, index) => ({ ...plan, id: `bug-${bug.name}-${index + 1}`, row: 'kept' }));
 }
 
+/** Edits that do not apply, each with its reason: told before anything runs. */
+export function staleEdits(bugs: readonly Bug[], from = repositoryRoot): readonly string[] {
+  return bugs.flatMap((bug) => {
+    try {
+      seeded(bug, from);
+      return [];
+    } catch (error) {
+      return [error instanceof Error ? error.message : String(error)];
+    }
+  });
+}
+
 /** A folder with operator/src as it would be with the bug. Throws when an edit does not apply any more. */
 export function seeded(bug: Bug, from = repositoryRoot): string {
   const root = join(COPIES, bug.name);
@@ -39,7 +51,6 @@ export function seeded(bug: Bug, from = repositoryRoot): string {
   return root;
 }
 
- 
 function edit(bug: Bug, file: string, find: string, put: string): void {
   const text = readFileSync(file, 'utf8');
   const times = text.split(find).length - 1;
@@ -59,7 +70,7 @@ export async function hunt(stage: Stage, bug: Bug, referenceOf: (workload: strin
   const source = seeded(bug, stage.source);
   let seconds = 0;
   for (const plan of plansOf(bug)) {
-    const outcome = await execute({ ...stage, source }, { ...plan, within: 10 }, referenceOf(plan.workload));
+    const outcome = await execute({ ...stage, source }, { ...plan, within: 12 }, referenceOf(plan.workload));
     seconds += outcome.seconds;
     const alarm = outcome.alarms.find(({ oracle }) => oracle !== 'harness');
     if (alarm !== undefined) return { bug, caughtBy: alarm, seconds };

@@ -5,7 +5,8 @@ import type { Candidate } from './candidates.ts';
 
 /** How many plans of a row a default run takes. */
 export const SHARE: Readonly<Record<string, number>> = {
-  '1': 40, '2': 10, '4': 10, '5': 14, '6': 12, '8': 5, '9': 16, '9s': 4, '10': 10, '11': 14, '12': 10, '17': 16, '20': 7, '21': 12, '22': 4, 'hostile': 3, '24': 6, '25': 9, '28': 1, '29': 3,
+  '1': 30, '2': 8, '4': 10, '5': 10, '6': 8, '8': 4, '9': 12, '9s': 2, '10': 8, '11': 10, '12': 8, '17': 14, '20': 7, '21': 10, '22': 4, 'hostile': 2, '24': 5, '25': 8, '28': 1, '29': 2,
+  'budget': 8, 'clock': 8, 'rules': 5, 'token': 2, 'stored': 3, 'long': 1,
 };
 
 /** The chosen plans; those of one workload are not preferred to another's. */

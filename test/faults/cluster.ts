@@ -1,6 +1,7 @@
 // One real API server for all plans: etcd, kube-apiserver with an audit log, and the controllers of Jobs and of garbage. No kubelet and no scheduler: plans play them.
 import { KubeConfig } from '@kubernetes/client-node';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { applyFiles } from '../../local/src/apply.ts';
@@ -10,6 +11,7 @@ import { startControlPlane } from '../../local/src/controlplane/start.ts';
 import type { ControlPlane } from '../../local/src/controlplane/start.ts';
 import { localRoot, repositoryRoot } from '../../local/src/paths.ts';
 import { identify } from '../../local/src/process.ts';
+import { Account } from './account.ts';
 import { clientFor } from '../../operator/src/runtime/client.ts';
 import type { KubeClient } from '../../operator/src/runtime/client.ts';
 import type { KubeObject } from '../../operator/src/runtime/object.ts';
@@ -31,6 +33,8 @@ export interface FaultCluster {
   readonly token: string;
   /** Makes an empty namespace in which the operator may also keep its own objects. */
   readonly namespace: () => Promise<string>;
+  /** Makes an account for the operator of one namespace. */
+  readonly account: (namespace: string) => Promise<Account>;
   /** Lines of the audit log so far. */
   readonly audit: () => string;
   readonly stop: () => Promise<void>;
@@ -58,6 +62,7 @@ export async function startFaultCluster(root = repositoryRoot): Promise<FaultClu
   return {
     dir, plane, admin, proxyKeys, proxyAuthority: authority.certificate, token: await operatorToken(admin),
     namespace: () => makeNamespace(admin, ownRoles(join(root, MANIFEST))),
+    account: (namespace) => Account.make(admin, namespace, { manifest: join(root, MANIFEST), statusFor: (bearer) => statusFor(plane, bearer) }),
     audit: () => readdirSync(plane.paths.logs).filter((file) => file.startsWith('audit')).map((file) => readFileSync(join(plane.paths.logs, file), 'utf8')).join('\n'),
     stop: async () => {
       stopNode();
@@ -66,6 +71,18 @@ export async function startFaultCluster(root = repositoryRoot): Promise<FaultClu
       rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
     },
   };
+}
+
+/** What the API server answers to somebody with that token. */
+function statusFor({ server, credentials }: ControlPlane, bearer: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const sent = request(`${server}/api`, { ca: credentials.authority.certificate, headers: { authorization: `Bearer ${bearer}` } }, (response) => {
+      response.resume();
+      response.on('end', () => resolve(response.statusCode ?? 0));
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
 }
 
 async function operatorToken(admin: KubeClient): Promise<string> {

@@ -6,6 +6,7 @@ import type { Call } from './call.ts';
 import type { Fault, Plan } from './plan.ts';
 import { PAST } from './past.ts';
 import type { Fate } from './proxy.ts';
+import { GONE, relists } from './relists.ts';
 import type { Session } from './session.ts';
 import { statusBody } from './statusBody.ts';
 import type { LineVerdict, WatchLine } from './watchPipe.ts';
@@ -15,8 +16,6 @@ interface Armed {
   left: number;
   count: number;
 }
-
-const GONE = JSON.stringify({ type: 'ERROR', object: JSON.parse(statusBody(410, 'Expired')) as object });
 
 /** Names a line as plans do: its type, resource and object, without what the server drew. */
 export function lineKey({ type, resource, name }: Pick<WatchLine, 'type' | 'resource' | 'name'>): string {
@@ -175,6 +174,21 @@ export class Injector {
         operator.signal('SIGSTOP');
         this.#track(sleep(fault.ms).then(() => operator.signal('SIGCONT')));
         return;
+      default: return this.#surround(fault);
+    }
+  }
+
+  /** Faults that are not between the operator and its answers. */
+  async #surround(fault: Fault): Promise<void> {
+    switch (fault.do) {
+      case 'clock':
+        this.#track(sleep(fault.afterMs ?? 0).then(() => this.#session.operator.jump(fault.ms)));
+        return;
+      case 'forbid': return this.#forbid(fault);
+      case 'rotate':
+        this.#track((await this.#session.rotateToken(fault.lateMs)).renewed);
+        return;
+      case 'relists': return relists(this.#session, fault.times);
       case 'apiserver': return this.#disturbServer(fault);
       case 'act': return this.#act(fault.name);
       default: throw new Error(`a fault "${fault.do}" cannot begin at ${JSON.stringify(fault.at)}`);
@@ -185,6 +199,12 @@ export class Injector {
     const act = ACTS[name];
     if (act === undefined) throw new Error(`no act "${name}": expected one of ${Object.keys(ACTS).join(', ')}`);
     return act(this.#session);
+  }
+
+  async #forbid({ resource, ms }: Extract<Fault, { do: 'forbid' }>): Promise<void> {
+    const putBack = await this.#session.account.forbid(resource);
+    this.#session.proxy.cutWatches([resource]);
+    this.#track(sleep(ms).then(putBack));
   }
 
   async #disturbServer({ how, ms }: Extract<Fault, { do: 'apiserver' }>): Promise<void> {

@@ -31,6 +31,14 @@ export type Effect =
   | { readonly do: 'travel'; readonly to: string; readonly ms: number }
   /** Nothing goes through the proxy for so long, and nothing is closed. */
   | { readonly do: 'freeze'; readonly ms: number; readonly cut?: boolean }
+  /** The operator's clock jumps by so much, at once or so much later; time itself goes on as before. */
+  | { readonly do: 'clock'; readonly ms: number; readonly afterMs?: number }
+  /** A resource is taken out of the operator's own rules, and put back after so long. Needs an account of its own. */
+  | { readonly do: 'forbid'; readonly resource: string; readonly ms: number }
+  /** The operator's token becomes invalid; the new one is on disk before that, or so much later. Needs an account of its own. */
+  | { readonly do: 'rotate'; readonly lateMs: number }
+  /** Every watch ends so often, by turns without a word and as expired, with the clock set forward each time so that none is waited for; what the operator holds is compared. */
+  | { readonly do: 'relists'; readonly times: number }
   /** SIGSTOP of the operator for so long. */
   | { readonly do: 'pause'; readonly ms: number }
   /** The API server itself is killed (and restarted) or stopped for so long. */
@@ -56,6 +64,10 @@ export interface Plan {
   /** Seconds within which the state has to be right once faults have stopped. */
   readonly within?: number;
   readonly args?: readonly string[];
+  /** So far the operator's clock is ahead from the start; negative when it is behind. */
+  readonly clockMs?: number;
+  /** The operator has a ServiceAccount and rules of its own in the plan's namespace, which the plan may take away. */
+  readonly account?: 'own';
 }
 
 /** Reads a plan file. Throws when it is none. */
@@ -67,9 +79,9 @@ export function readPlan(file: string): Plan {
   return plan as Plan;
 }
 
-/** Errors in the log are no alarm when requests failed. */
+/** Errors in the log are no alarm when requests failed, or when what is stored cannot be read. */
 export function mayFailRequests(plan: Plan): boolean {
-  return plan.faults.some((fault) => !['kill', 'hold', 'twice', 'delay', 'travel'].includes(fault.do));
+  return plan.row === 'stored' || plan.faults.some((fault) => !['kill', 'hold', 'twice', 'delay', 'travel'].includes(fault.do));
 }
 
 /** The operator must need no more creations than undisturbed. */

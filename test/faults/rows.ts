@@ -2,35 +2,12 @@
 import { FOREIGN } from './foreign.ts';
 import { HOSTILE } from './hostile.ts';
 import { HARMLESS, TELLING } from './lies.ts';
-import type { Effect, Fault, Plan, Trigger } from './plan.ts';
-import type { Learnt, Step } from './reference.ts';
-
-/** What a row needs to know of one workload. */
-export interface Ground {
-  readonly workload: string;
-  readonly learnt: Learnt;
-}
-
-export interface Candidate {
-  readonly plan: Plan;
-  /** Why it says nothing that another does not; absent when it is worth running. */
-  readonly pruned?: string;
-}
-
-type Row = (ground: Ground) => readonly Candidate[];
-
-const RESOURCES = ['polarpretrains', 'polarfinetunes', 'jobs', 'pods', 'services', 'configmaps', 'persistentvolumeclaims'];
-const LAG_MS = 1500;
-
-const writes = ({ learnt }: Ground): readonly Step[] => learnt.trace.filter(({ kind }) => kind === 'write');
-const slug = (text: string): string => text.toLowerCase().replace(/[^a-z0-9*]+/g, '.').replaceAll('*', 'x');
-
-function plan(row: string, { workload }: Ground, name: string, more: Omit<Plan, 'id' | 'row' | 'workload'>): Candidate {
-  return { plan: { id: `${row}-${workload}-${slug(name)}`, row, workload, ...more } };
-}
-
-const at = ({ kind, key, nth }: Step): Trigger => (kind === 'write' ? { write: key, nth } : kind === 'read' ? { request: key, nth } : { line: key, nth });
-const one = (trigger: Trigger, effect: Effect): readonly Fault[] => [{ at: trigger, ...effect }];
+import { LAG_MS, RESOURCES, at, one, plan, slug, writes } from './candidates.ts';
+import type { Candidate, Ground, Row } from './candidates.ts';
+import type { Effect, Fault, Plan } from './plan.ts';
+import type { Step } from './reference.ts';
+import { STORED } from './stored.ts';
+import { brokenClocks, longLife, lostRules, rotatedTokens } from './surroundings.ts';
 
 /** Row 1: kill -9 around each write. Right after a write is the same as before the next when nothing comes in between. */
 const kills: Row = (ground) => writes(ground).flatMap((step) => (['before', 'committed', 'after'] as const).map((when) => {
@@ -98,8 +75,8 @@ const network: Row = (ground) => {
 
 /** Row 9, the API server itself: nothing else can run beside it. */
 const server: Row = (ground) => ground.learnt.marks.slice(0, 2).flatMap((mark) => [
-  plan('9s', ground, `killed at ${mark}`, { alone: true, within: 60, faults: one({ mark }, { do: 'apiserver', how: 'kill', ms: 100 }) }),
-  plan('9s', ground, `stopped at ${mark}`, { alone: true, within: 60, faults: one({ mark }, { do: 'apiserver', how: 'stop', ms: 5000 }) }),
+  plan('9s', ground, `killed at ${mark}`, { alone: true, within: 75, faults: one({ mark }, { do: 'apiserver', how: 'kill', ms: 100 }) }),
+  plan('9s', ground, `stopped at ${mark}`, { alone: true, within: 75, faults: one({ mark }, { do: 'apiserver', how: 'stop', ms: 5000 }) }),
 ]);
 
 /** Row 10: somebody else writes at the same time. */
@@ -143,10 +120,13 @@ const disruption: Row = (ground) => (ground.workload !== 'disrupt' ? [] : [...ki
 const deletion: Row = (ground) => (ground.workload !== 'vanish' ? [] : writes(ground).flatMap((step) => (['before', 'after'] as const).map((when) =>
   plan('25', ground, `${when} ${step.key} ${step.nth}`, { compare: 'outcome', faults: one(at(step), { do: 'act', name: 'delete-run', when }) }))));
 
+/** A budget raised after the end, with the operator killed around every write. */
+const raised: Row = (ground) => (ground.workload !== 'extend' ? [] : kills(ground).map(({ plan: made, ...rest }) => ({ ...rest, plan: { ...made, id: made.id.replace(/^\d+/, 'budget'), row: 'budget' } })));
+
 /** Row 29: Events cannot be written. */
 const noEvents: Row = (ground) => [500, 403].map((code) => plan('29', ground, `events ${code}`, { faults: one({ request: 'POST events*' }, { do: 'answer', code, times: 1000 }) }));
 
-const ROWS: readonly Row[] = [kills, doubleKills, stale, unobserved, reordered, expired, network, server, conflicts, overloaded, refusals, drift, disruption, deletion, noEvents];
+const ROWS: readonly Row[] = [kills, doubleKills, stale, unobserved, reordered, expired, network, server, conflicts, overloaded, refusals, drift, disruption, deletion, noEvents, raised, brokenClocks, lostRules, rotatedTokens];
 
 /** Every plan for a workload that was learnt. */
 export function candidatesOf(ground: Ground): readonly Candidate[] {
@@ -164,7 +144,8 @@ export function specialPlans(): readonly Candidate[] {
   const lies = TELLING.filter(({ name }) => name.startsWith('lie-')).map(({ name }) => ({ plan: liePlan(name) }));
   const hostile = HOSTILE.map(({ name }) => ({ plan: { id: name, row: 'hostile', workload: name, compare: 'free' as const, faults: [] } }));
   const namespaces = ['as it is', 'blind', 'killed'].map((how) => ({ plan: { id: `25-namespace-${slug(how)}`, row: '25', workload: 'namespace', compare: 'free' as const, faults: NAMESPACE_FAULTS[how] ?? [] } }));
-  return [...foreign, ...lies, ...hostile, ...namespaces];
+  const stored = STORED.map(({ name }) => ({ plan: { id: name, row: 'stored', workload: name, compare: 'free' as const, faults: [] } }));
+  return [...foreign, ...lies, ...hostile, ...namespaces, ...stored, ...longLife()];
 }
 
 function liePlan(workload: string): Plan {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
 import { localRoot, repositoryRoot } from '../../local/src/paths.ts';
-import { hunt, plansOf, readBugs } from './bugs.ts';
+import { hunt, plansOf, readBugs, staleEdits } from './bugs.ts';
 import type { Bug, Hunt } from './bugs.ts';
 import { choose } from './choose.ts';
 import { MANIFEST, startFaultCluster } from './cluster.ts';
@@ -15,9 +15,9 @@ import { readPlan } from './plan.ts';
 import type { Plan } from './plan.ts';
 import { learn } from './reference.ts';
 import type { Learnt } from './reference.ts';
-import { table } from './report.ts';
+import { isUnmet, table } from './report.ts';
 import { candidatesOf, specialPlans } from './rows.ts';
-import type { Candidate } from './rows.ts';
+import type { Candidate } from './candidates.ts';
 import { unused } from './permissions.ts';
 import { LEARNT } from './workloads.ts';
 
@@ -104,7 +104,9 @@ function chosenFrom(candidates: readonly Candidate[]): readonly Plan[] {
   const healthy = chosenBugs().flatMap(plansOf);
   if (onlyBugs) return healthy;
   const kept = values.row === undefined && values.workload === undefined ? keptPlans() : [];
-  return [...kept.map((plan) => ({ ...plan, row: 'kept' })), ...healthy, ...choose(candidates, Number(values.seed), values.plans === 'all')];
+  const chosen = choose(candidates, Number(values.seed), values.plans === 'all');
+  // What takes longest begins first.
+  return [...chosen.filter(({ row }) => row === 'long'), ...kept.map((plan) => ({ ...plan, row: 'kept' })), ...healthy, ...chosen.filter(({ row }) => row !== 'long')];
 }
 
 function fail(why: string): never {
@@ -119,8 +121,8 @@ function write(plan: Plan): string {
 }
 
 function tell(outcome: Outcome): void {
-  const { plan, alarms, fired, seconds } = outcome;
-  const mark = alarms.length > 0 ? 'ALARM' : fired === 0 && plan.faults.length > 0 ? 'unmet' : 'ok';
+  const { plan, alarms, seconds } = outcome;
+  const mark = alarms.length > 0 ? 'ALARM' : isUnmet(outcome) ? 'unmet' : 'ok';
   say(`${mark.padEnd(5)} ${plan.id} (${seconds.toFixed(1)} s)`);
   for (const { oracle, says } of alarms) say(`      ${oracle}: ${says}`);
   if (alarms.length > 0) say(`      again: node test/faults/run.ts --plan ${plan.id} --seed ${values.seed}; plan ${write(plan)}`);
@@ -154,8 +156,15 @@ async function huntAll(stage: Stage, { learnt }: Campaign): Promise<readonly Hun
   });
 }
 
+/** Throws when an edit of a seeded bug does not apply any more, before minutes are spent. */
+function refuseStale(): void {
+  const stale = staleEdits(chosenBugs(), values.source);
+  if (stale.length > 0) fail(stale.join('\n'));
+}
+
 async function main(): Promise<number> {
   const began = performance.now();
+  refuseStale();
   const cluster = await startFaultCluster(values.source);
   const stage = { cluster, observer: new Observer(cluster.admin), source: values.source };
   const campaign = await prepare(stage);
@@ -168,7 +177,7 @@ async function main(): Promise<number> {
   if (!values.list) say(`granted and never used: ${unused(cluster.audit(), readFileSync(join(values.source ?? repositoryRoot, MANIFEST), 'utf8')).join(', ') || 'nothing'}`);
   await stage.observer.close();
   await cluster.stop();
-  say(table(campaign.candidates, outcomes));
+  say(table(campaign.candidates, campaign.chosen, outcomes));
   if (hunts.length > 0) say(`seeded bugs caught: ${hunts.filter(({ caughtBy }) => caughtBy !== undefined).length} of ${hunts.length}`);
   const failed = hunts.filter(({ caughtBy }) => caughtBy === undefined).length + outcomes.filter(({ alarms }) => alarms.length > 0).length + (undisturbed.length > 0 ? 1 : 0);
   say(`${((performance.now() - began) / 1000).toFixed(0)} s, seed ${values.seed}`);

@@ -1,11 +1,12 @@
 // Short lives of runs, each a few seconds. Faults are put into them; without faults each always ends in the same state.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RUN_RESOURCES } from '../../operator/src/run/caches.ts';
-import { JOBS } from '../../operator/src/run/objects.ts';
+import { JOBS, isTrue } from '../../operator/src/run/objects.ts';
 import { FOREIGN } from './foreign.ts';
 import { HOSTILE } from './hostile.ts';
 import { TELLING } from './lies.ts';
 import type { End, Script } from './kubelet.ts';
+import { STORED } from './stored.ts';
 import type { World } from './world.ts';
 
 export interface Workload {
@@ -178,6 +179,30 @@ const LIVES: readonly Workload[] = [
     },
   },
   {
+    name: 'extend',
+    script: () => after(TRAINING_MS, done),
+    run: async (world: World): Promise<void> => {
+      await created(world);
+      await complete(world);
+      await world.reportCheckpoint('demo', 500);
+      await world.mark('checkpointed');
+      await world.mark('raised', await world.patch('demo', { budget: { steps: 800 } }));
+      await world.untilRun('demo', 'attempt 2 of demo is Complete', ({ status }) => status?.attempt === 2 && isTrue(status.conditions, 'Complete') !== undefined);
+      await world.mark('extended');
+    },
+  },
+  {
+    name: 'relists',
+    script: ({ attempt }) => (attempt === 1 ? forever : after(TRAINING_MS, done)),
+    run: async (world: World): Promise<void> => {
+      await running(world);
+      await world.patch('demo', { suspend: true });
+      await world.untilTrue('demo', 'Suspended');
+      await world.patch('demo', { suspend: false });
+      await complete(world);
+    },
+  },
+  {
     name: 'vanish',
     script: () => forever,
     run: async (world: World): Promise<void> => {
@@ -206,10 +231,10 @@ const LIVES: readonly Workload[] = [
 ];
 
 /** Those that end by themselves and whose undisturbed end is learnt. */
-export const LEARNT: readonly Workload[] = [...LIVES.filter(({ name }) => name !== 'refused' && name !== 'namespace'), ...TELLING.filter(({ name }) => name === 'telling')];
+export const LEARNT: readonly Workload[] = [...LIVES.filter(({ name }) => !['refused', 'namespace', 'relists'].includes(name)), ...TELLING.filter(({ name }) => name === 'telling')];
 
 /** Every workload there is. */
-export const WORKLOADS: readonly Workload[] = [...LIVES, ...FOREIGN, ...TELLING, ...HOSTILE];
+export const WORKLOADS: readonly Workload[] = [...LIVES, ...FOREIGN, ...TELLING, ...HOSTILE, ...STORED];
 
 export function workload(name: string): Workload {
   const found = WORKLOADS.find((one) => one.name === name);

@@ -23,15 +23,20 @@ export class World {
   readonly kubelet: Kubelet;
   /** Where trainers report; 0 when they do not. */
   readonly ingestPort: number;
+  /** Puts an object into the store past the API server. */
+  readonly put: (resource: Resource, object: KubeObject) => Promise<void>;
+  readonly #patienceMs: number;
   /** Called at every mark of the workload; faults hang on marks. */
   onMark: (mark: string, revision?: number) => Promise<void> = () => Promise.resolve();
 
-  constructor(parts: { admin: KubeClient; observer: Observer; namespace: string; kubelet: Kubelet; ingestPort: number }) {
+  constructor(parts: { admin: KubeClient; observer: Observer; namespace: string; kubelet: Kubelet; ingestPort: number; put: World['put']; patienceMs: number }) {
     this.admin = parts.admin;
     this.observer = parts.observer;
     this.namespace = parts.namespace;
     this.kubelet = parts.kubelet;
     this.ingestPort = parts.ingestPort;
+    this.put = parts.put;
+    this.#patienceMs = parts.patienceMs;
   }
 
   /** `revision` when a write made the mark, so that the mark lies directly behind it. */
@@ -124,7 +129,7 @@ export class World {
   }
 
   until<T>(what: string, look: () => T | undefined): Promise<T> {
-    return this.observer.until(this.namespace, what, look);
+    return this.observer.until(this.namespace, what, look, this.#patienceMs);
   }
 
   /** Waits until as many workers of an attempt run. */
