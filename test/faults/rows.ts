@@ -82,7 +82,7 @@ const server: Row = (ground) => ground.learnt.marks.slice(0, 2).flatMap((mark) =
 /** Row 10: somebody else writes at the same time. */
 const conflicts: Row = (ground) => [
   ...writes(ground).map((step) => plan('10', ground, `409 ${step.key} ${step.nth}`, { faults: one(at(step), { do: 'answer', code: 409, times: 3 }) })),
-  ...ground.learnt.marks.filter((mark) => !['deleted', 'failed'].includes(mark)).map((mark) => plan('10', ground, `fight at ${mark}`, { faults: one({ mark }, { do: 'act', name: 'fight' }) })),
+  ...ground.learnt.marks.filter((mark) => !['deleted', 'failed'].includes(mark)).map((mark) => plan('10', ground, `fight at ${mark}`, { compare: 'outcome', faults: one({ mark }, { do: 'act', name: 'fight' }) })),
 ];
 
 const answers = (row: string, ground: Ground, codes: readonly Extract<Effect, { do: 'answer' }>[]): readonly Candidate[] => {

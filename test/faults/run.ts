@@ -96,7 +96,7 @@ async function prepare(stage: Stage): Promise<Campaign> {
   const isOfRow = ({ plan }: Candidate): boolean => values.row === undefined || values.row.split(',').includes(plan.row);
   const ofWorkloads = [...learnt].flatMap(([workload, one]) => candidatesOf({ workload, learnt: one }));
   const candidates = [...ofWorkloads, ...(values.workload === undefined ? specialPlans() : [])].filter(isOfRow);
-  const named = given.map(({ name, plan }) => plan ?? candidates.find((one) => one.plan.id === name)?.plan ?? fail(`no plan "${name}"`));
+  const named = given.map(({ name, plan }) => candidates.find((one) => one.plan.id === name)?.plan ?? plan ?? fail(`no plan "${name}"`));
   return { candidates, chosen: given.length > 0 ? named : chosenFrom(candidates), learnt, failures };
 }
 

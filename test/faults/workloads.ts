@@ -193,13 +193,12 @@ const LIVES: readonly Workload[] = [
   },
   {
     name: 'relists',
-    script: ({ attempt }) => (attempt === 1 ? forever : after(TRAINING_MS, done)),
+    script: () => forever,
     run: async (world: World): Promise<void> => {
       await running(world);
       await world.patch('demo', { suspend: true });
       await world.untilTrue('demo', 'Suspended');
-      await world.patch('demo', { suspend: false });
-      await complete(world);
+      await world.until('no worker is left', () => (world.pods().length === 0 ? true : undefined));
     },
   },
   {
