@@ -42,7 +42,7 @@ export interface Holdings {
 }
 
 // As the Deployment runs it: what a process holds is told with these.
-const NODE_OPTIONS = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
+const NODE_OPTIONS = ['--max-semi-space-size=4', '--heap-growing-percent=20'];
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 

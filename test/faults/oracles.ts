@@ -26,7 +26,7 @@ export interface Reference {
   readonly seconds: number;
 }
 
-const MOST_PER_SECOND = 60;
+const MOST_PER_SECOND = 80;
 // Somebody who writes forty times in a second is answered more often, and a dozen runs at once need more.
 const MOST_WITH_MUCH_TO_DO = 150;
 // A delay that doubles from five milliseconds is over a second after eight refusals.
