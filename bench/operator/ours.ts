@@ -25,7 +25,7 @@ export interface OurOptions {
 }
 
 // As in local/manifests/operator.yaml.
-export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=2', '--heap-growing-percent=20'];
+export const NODE_FLAGS: readonly string[] = ['--max-semi-space-size=4', '--heap-growing-percent=20'];
 
 /** Starts the operator with ingest and waits until it is ready. */
 export const startOurs = async (world: World, options: OurOptions = {}): Promise<OurOperator> => {

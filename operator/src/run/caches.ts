@@ -39,8 +39,12 @@ export interface Caches {
   readonly podGroups: Readonly<Record<GangScheduler, OptionalReflector<PodGroup>>>;
 }
 
-// A run with a full status has some 30 KB.
-const RUNS_PER_PAGE = 50;
+// A run with a full status has some 30 KB, a pod 5: a page that is parsed in young memory is gone without a search through all of the rest.
+const RUNS_PER_PAGE = 20;
+const CHILDREN_PER_PAGE = 100;
+
+/** Values that may come again soon, as in the next objects of a list. */
+const REMEMBERED = 2048;
 
 export const BY_RUN = 'run-uid';
 export const BY_CLAIM = 'claim';
@@ -61,10 +65,10 @@ export interface CacheOptions {
 }
 
 export function runCaches(options: CacheOptions): Caches {
-  const compact = compacting(sharing());
+  const compact = compacting(sharing(REMEMBERED));
   const runs = (kind: RunKind): Reflector<StoredRun> =>
     new Reflector({ ...options, resource: RUN_RESOURCES[kind], pageSize: RUNS_PER_PAGE, transform: compact.run, indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
-  const children = { ...options, labelSelector: LABEL_RUN_UID, indexes: { [BY_RUN]: runUids } };
+  const children = { ...options, labelSelector: LABEL_RUN_UID, pageSize: CHILDREN_PER_PAGE, indexes: { [BY_RUN]: runUids } };
   const podGroups = (scheduler: GangScheduler): OptionalReflector<PodGroup> => new OptionalReflector({ ...children, resource: POD_GROUPS[scheduler] });
   return {
     runs: { PolarPretrain: runs('PolarPretrain'), PolarFinetune: runs('PolarFinetune') },
