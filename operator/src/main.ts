@@ -22,6 +22,7 @@ import { eventRecorder } from './runtime/events.ts';
 import { Fence, fencedClient, now } from './runtime/fence.ts';
 import type { Log } from './runtime/log.ts';
 import { collectProcessMetrics, registry } from './runtime/metrics.ts';
+import { serverNow } from './runtime/serverTime.ts';
 import { startTracing } from './tracing.ts';
 
 const LEASE_NAME = 'polar-operator';
@@ -61,7 +62,7 @@ interface Replica {
 async function runReplica(replica: Replica): Promise<void> {
   const { config, caches, election, stop } = replica;
   const host = config['bind-address'];
-  runMetrics({ registry, runsOf: (kind) => caches.runs[kind].store.list(), isLeading: () => election === undefined || election.state === 'leading', maxSeries: config['max-run-series'], now: Date.now });
+  runMetrics({ registry, runsOf: (kind) => caches.runs[kind].store.list(), isLeading: () => election === undefined || election.state === 'leading', maxSeries: config['max-run-series'], now: serverNow });
   const endpoints = [await serveHealth(host, config['health-port'], checksOf(replica)), await serveMetrics(host, config['metrics-port'], registry)];
   const standby = new AbortController();
   const watching = allCaches(caches).map((cache) => cache.run(standby.signal));
@@ -84,7 +85,7 @@ function lead({ config, client, caches, log }: Replica, settings: Settings): Lea
   return ({ fence, signal }) => {
     const fenced = fencedClient(client, fence);
     const events = eventRecorder(fenced, 'polar-operator', log);
-    return runControllers({ client: fenced, caches, log, settings: () => settings, now: Date.now, workers: config.workers, events }, signal);
+    return runControllers({ client: fenced, caches, log, settings: () => settings, now: serverNow, workers: config.workers, events }, signal);
   };
 }
 
@@ -129,7 +130,7 @@ async function drain(ingest: Ingest | undefined, stop: AbortSignal): Promise<voi
 function settingsOf(config: Config, ingest: Ingest | undefined): Settings {
   const trainerImage = config['trainer-image'];
   if (ingest === undefined || config.ingestAddress === undefined) return { trainerImage };
-  return { trainerImage, telemetry: { address: config.ingestAddress, get ca() { return ingest.caPem; }, intervalSeconds: config['report-interval'], since: new Date().toISOString() } };
+  return { trainerImage, telemetry: { address: config.ingestAddress, get ca() { return ingest.caPem; }, intervalSeconds: config['report-interval'], since: new Date(serverNow()).toISOString() } };
 }
 
 /** Aborts on SIGTERM and SIGINT; a stop that takes too long, or a second signal, ends the process. */

@@ -6,6 +6,7 @@ import type { KubeClient } from '../runtime/client.ts';
 import { pathOf } from '../runtime/object.ts';
 import type { Resource } from '../runtime/object.ts';
 import { get } from '../runtime/verbs.ts';
+import { serverNow } from '../runtime/serverTime.ts';
 import { membershipOf } from './chain.ts';
 import type { Membership, Pod } from './chain.ts';
 import { addressOf, lane, offenders } from './lanes.ts';
@@ -98,7 +99,7 @@ export class Identities {
 
   #claimOf(authorization: string | undefined, address: string): Claim {
     try {
-      return claimOf(authorization, new Date());
+      return claimOf(authorization, new Date(serverNow()));
     } catch (error) {
       this.#options.metrics.reviews.inc({ result: 'unread' });
       this.#offenders.blame(address);

@@ -8,6 +8,7 @@ import type { KubeClient } from '../runtime/client.ts';
 import { jittered } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { applyStatus } from '../runtime/verbs.ts';
+import { serverNow } from '../runtime/serverTime.ts';
 import { positionOf } from './merge.ts';
 import type { MergeContext, ReportedStatus } from './merge.ts';
 import type { IngestMetrics } from './metrics.ts';
@@ -124,7 +125,7 @@ export class RunWriter {
 
   #merge(waiting: Waiting, { checkpointDirectoryUri }: Known): void {
     try {
-      this.#merged = waiting.fold(this.#merged, { now: new Date().toISOString(), checkpointDirectoryUri });
+      this.#merged = waiting.fold(this.#merged, { now: new Date(serverNow()).toISOString(), checkpointDirectoryUri });
     } catch (error) {
       // What cannot be merged must not keep others from it.
       this.#waiting.splice(this.#waiting.indexOf(waiting), 1);

@@ -1,6 +1,6 @@
 // The life of a run as an ordered list of questions. The first that has an answer decides; the order is the specification.
 import type { Reason } from '../api/reasons.ts';
-import { createAttempt, forgetOldAttempts, restoreAttempt, stopJob, stopOtherAttempts } from './children.ts';
+import { createAttempt, forgetOldAttempts, restoreAttempt, stopJobAsSeen, stopOtherAttempts } from './children.ts';
 import type { Failure } from './failure.ts';
 import { expire } from './expiry.ts';
 import { hasFailedBefore } from './history.ts';
@@ -50,7 +50,7 @@ function isElsewhere(s: Situation): Verdict | undefined {
 
 function isOver(s: Situation): Verdict | undefined {
   if (!s.isOver) return undefined;
-  const leftovers = s.job !== undefined && s.jobState === 'active' ? stopJob(s.job) : [];
+  const leftovers = s.job !== undefined && s.jobState === 'active' ? stopJobAsSeen(s.job) : [];
   const tidying = [...leftovers, ...stopOtherAttempts(s), ...forgetOldAttempts(s), ...finishWorkload(s), ...clearAway(s)];
   const wanted = wantedTask(s);
   const { actions = [], ended } = wanted === undefined ? {} : registryStep(s, wanted);

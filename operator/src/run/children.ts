@@ -48,6 +48,12 @@ export function stopJob(job: Job): readonly Action[] {
   return job.metadata.deletionTimestamp === undefined ? [deleteObject(job)] : [];
 }
 
+/** The same for a Job that was unfinished when it was seen: news of its end may be late, and its pods' logs would go with it. */
+export function stopJobAsSeen(job: Job): readonly Action[] {
+  const { resourceVersion } = job.metadata;
+  return stopJob(job).map((action) => (action.do === 'delete' && resourceVersion !== undefined ? { ...action, resourceVersion } : action));
+}
+
 export function isFinished(job: Job): boolean {
   return isTrue(job.status?.conditions, 'Complete') !== undefined || isTrue(job.status?.conditions, 'Failed') !== undefined;
 }

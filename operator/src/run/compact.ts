@@ -5,6 +5,7 @@ import type { Share } from '../runtime/share.ts';
 import { LABEL_COMPLETION_INDEX } from '../api/labels.ts';
 import type { CheckpointRecord } from '../api/status.ts';
 import type { StoredRun } from './caches.ts';
+import { readableStatus } from './readStatus.ts';
 import type { ConfigMap, Job, KubeCondition, Pod, Service } from './objects.ts';
 
 // kubectl's copy of the whole object.
@@ -24,7 +25,7 @@ export interface Compacted {
 export function compacting(share: Share): Compacted {
   const base = ({ apiVersion, kind, metadata }: KubeObject): KubeObject => ({ ...given({ apiVersion, kind }), metadata: metaOf(share, metadata) });
   return {
-    run: (run) => ({ ...base(run), ...given({ spec: share(run.spec), status: share(readStatus(run.status)) }) }),
+    run: (run) => ({ ...base(run), ...given({ spec: share(run.spec), status: share(lightStatus(run.status)) }) }),
     job: (job) => {
       const { parallelism = 0, suspend } = job.spec;
       return { ...base(job), spec: share({ parallelism, ...(suspend === true ? { suspend } : {}) }), ...given({ status: share(jobStatus(job.status)) }) };
@@ -57,8 +58,9 @@ function ours(texts: Readonly<Record<string, string>> | undefined): Readonly<Rec
 }
 
 /** Without the curve, the last validation and what the history of checkpoints tells beside step and loss, which are most of a status: who needs them asks the API server. */
-function readStatus(status: StoredRun['status']): StoredRun['status'] {
-  if (status === undefined) return undefined;
+function lightStatus(stored: StoredRun['status']): StoredRun['status'] {
+  if (stored === undefined) return undefined;
+  const status = readableStatus(stored);
   const { checkpoints, ...others } = status;
   const kept = Object.fromEntries(Object.entries(others).filter(([field]) => field !== 'curve' && field !== 'validation'));
   return checkpoints === undefined ? kept : { ...kept, checkpoints: { ...checkpoints, ...given({ history: checkpoints.history?.map(lightRecord) }) } };

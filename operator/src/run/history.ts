@@ -57,7 +57,12 @@ function lastFailureOf({ seen, attempt, failure, stopRequest }: Situation): RunS
   const { lastFailure } = seen.run.status;
   if (failure === undefined || (failure.policy === 'free' && stopRequest !== undefined)) return lastFailure;
   const { reason, message, node, at } = failure;
-  return { attempt, reason, message, ...(node === undefined ? {} : { node }), ...(at === undefined ? {} : { time: at }) };
+  return { attempt, reason, message, ...(node === undefined ? {} : { node }), ...(at === undefined ? {} : { time: isLater(at, seen.now) ? seen.now : at }) };
+}
+
+/** As a node says whose clock is ahead; what waits for that time would wait as much longer. */
+function isLater(at: string, now: string): boolean {
+  return millisOf(at) > millisOf(now);
 }
 
 /** After a loss that was not finite the newest checkpoint is left out, until the run has got past it. */

@@ -14,6 +14,7 @@ import { parseSpec } from './parseSpec.ts';
 import { JOBS, PODS, isTrue } from './objects.ts';
 import type { Job, Pod } from './objects.ts';
 import type { Dependent, Observed, Run, RunKind, Settings, Source } from './observed.ts';
+import { readableStatus } from './readStatus.ts';
 import { askedOf, sourceFrom } from './source.ts';
 import { hasEnded, lastCheckpointSaid } from './workers.ts';
 
@@ -56,7 +57,7 @@ function isLeaving({ metadata: { deletionTimestamp, finalizers = [] } }: StoredR
 /** A run as it is stored, with its spec parsed. */
 export function runOf(kind: RunKind, stored: StoredRun): Run {
   const { namespace = '', uid = '' } = stored.metadata;
-  return { kind, metadata: { ...stored.metadata, namespace, uid }, status: stored.status ?? {}, ...parseSpec(kind, stored.spec) };
+  return { kind, metadata: { ...stored.metadata, namespace, uid }, status: readableStatus(stored.status), ...parseSpec(kind, stored.spec) };
 }
 
 function owned<T extends KubeObject>(run: Run, objects: readonly T[]): readonly T[] {
@@ -104,7 +105,7 @@ async function sourceOf(deps: ObserveDeps, run: Run): Promise<Source | undefined
   const isOlder = typeof asked.which === 'number' && cached !== undefined && run.status.startedFrom === undefined;
   const stored = isOlder ? await get<StoredRun>(deps.client, RUN_RESOURCES.PolarPretrain, key) : cached;
   const said = lastCheckpointSaid(deps.caches.pods.store.byIndex(BY_RUN, stored?.metadata.uid ?? ''));
-  return sourceFrom(asked, run.status.startedFrom, stored && { status: stored.status ?? {}, saidStep: said });
+  return sourceFrom(asked, run.status.startedFrom, stored && { status: readableStatus(stored.status), saidStep: said });
 }
 
 function dependentsOf({ caches, kind }: ObserveDeps, { metadata: { namespace, name } }: Run): readonly Dependent[] {
@@ -112,7 +113,8 @@ function dependentsOf({ caches, kind }: ObserveDeps, { metadata: { namespace, na
   return (['PolarPretrain', 'PolarFinetune'] as const).flatMap((other) => caches.runs[other].store.byIndex(BY_SOURCE, `${namespace}/${name}`).flatMap((stored) => {
     const { spec } = runOf(other, stored);
     const asked = spec === undefined ? undefined : askedOf(spec);
-    const { status = {}, metadata } = stored;
+    const { metadata } = stored;
+    const status = readableStatus(stored.status);
     return asked === undefined ? [] : [{ kind: other, name: metadata.name, waits: metadata.deletionTimestamp === undefined && isWaiting(status), which: asked.which, startedFrom: status.startedFrom }];
   }));
 }

@@ -12,10 +12,16 @@ const LONG_LIFE_SECONDS = 600;
 export function earliestRestart(s: Situation): number {
   const { status } = s.seen.run;
   const startedAt = millisOf(status.attemptStartTime ?? s.seen.now);
-  const endedAt = millisOf(s.failure?.at ?? s.stopRequest?.time ?? status.attemptStartTime ?? s.seen.now);
+  const endedAt = Math.min(recordedAt(s), millisOf(s.failure?.at ?? s.stopRequest?.time ?? status.attemptStartTime ?? s.seen.now));
   // A run that was over goes on because somebody raised something.
   if (status.completionTime !== undefined || wasAsked(s) || endedAt - startedAt > LONG_LIFE_SECONDS * 1000) return endedAt;
   return endedAt + delaySeconds(s.restarts + s.interruptions) * 1000;
+}
+
+/** The end of the attempt as status has it, which is never later than when it was written down. */
+function recordedAt({ attempt, seen }: Situation): number {
+  const { lastFailure } = seen.run.status;
+  return lastFailure?.attempt === attempt && lastFailure.time !== undefined ? millisOf(lastFailure.time) : Infinity;
 }
 
 /** The attempt ended because it was told to; what a silent one does wrong may happen again. */

@@ -19,7 +19,7 @@ export type Action =
   | { readonly do: 'apply'; readonly object: KubeObject; readonly uid: string }
   /** Merge patch of an object or a subresource of it; uid and resourceVersion in its metadata are preconditions: when they no longer hold nothing is done. */
   | { readonly do: 'patch'; readonly object: KubeObject; readonly subresource?: 'status' }
-  /** Deletes exactly this object, never a namesake; with a version, only if nobody has changed it since. */
+  /** Deletes exactly this object, never a namesake; with a version, only if nobody has changed it since, else nothing is done. */
   | { readonly do: 'delete'; readonly ref: ObjectRef; readonly uid: string; readonly resourceVersion?: string };
 
 /** An object with a name we need exists and belongs to somebody else; it was not touched. */
@@ -59,7 +59,15 @@ async function perform(applier: Applier, action: Action): Promise<KubeObject | u
     case 'patch':
       return void (await patchUnlessChanged(applier, action));
     case 'delete':
-      return void (await remove(client, resourceOf(applier, action.ref), { ...action.ref, uid: action.uid, ...(action.resourceVersion === undefined ? {} : { resourceVersion: action.resourceVersion }) }));
+      return void (await removeUnlessChanged(applier, action));
+  }
+}
+
+async function removeUnlessChanged(applier: Applier, { ref, uid, resourceVersion }: Extract<Action, { do: 'delete' }>): Promise<void> {
+  try {
+    await remove(applier.client, resourceOf(applier, ref), { ...ref, uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) });
+  } catch (error) {
+    if (resourceVersion === undefined || !isConflict(error)) throw error;
   }
 }
 

@@ -1,4 +1,5 @@
 // How long a key waits after an error: doubling for each key, and one bucket over all keys so that many failing keys make no storm.
+import { monotonic } from './clock.ts';
 
 export interface Limits {
   readonly minMs: number;
@@ -15,9 +16,9 @@ export class Backoff {
   readonly #now: () => number;
   readonly #failures = new Map<string, number>();
   // When the bucket would be empty of debts: each retry moves it 1 / perSecond further.
-  #paidUntil = 0;
+  #paidUntil = -Infinity;
 
-  constructor(limits: Partial<Limits> = {}, now: () => number = Date.now) {
+  constructor(limits: Partial<Limits> = {}, now: () => number = monotonic) {
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#now = now;
   }

@@ -9,6 +9,7 @@ import { jsonLines } from './jsonLines.ts';
 import type { ClientConfig } from './kubeconfig.ts';
 import type { KubeObject } from './object.ts';
 import { askBeforeSending, observeRequest } from './sending.ts';
+import { hearDate } from './serverTime.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -102,6 +103,7 @@ async function dispatch(connection: Connection, method: Method, path: string, op
       ...(options.beforeSend === undefined ? {} : { beforeSend: options.beforeSend }),
     });
     observe(response.statusCode);
+    hearDate(response.headers['date']);
     return response;
   } catch (error) {
     observe(error instanceof Error ? error : new Error(String(error)));

@@ -1,6 +1,11 @@
 // Waiting that can be cut short.
 import { setTimeout as after } from 'node:timers/promises';
 
+/** Milliseconds of a clock that nobody sets. */
+export function monotonic(): number {
+  return Math.round(performance.now());
+}
+
 /** Waits `ms`, or less when the signal aborts; never throws. */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   try {

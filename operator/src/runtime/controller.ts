@@ -1,5 +1,6 @@
 // Workers that take keys from a queue and give them to a reconciler; one switch decides what happens to a key afterwards.
 import { randomUUID } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { isConflict } from './apiError.ts';
 import { sleep } from './clock.ts';
 import type { Log } from './log.ts';
@@ -44,6 +45,7 @@ export interface ControllerOptions {
 }
 
 const LATE_MS = 120_000;
+const SYNC_MS = 600_000;
 const RESULTS = ['success', 'error', 'requeue', 'requeue_after'] as const;
 
 /** Works until the signal aborts, then finishes the keys in hand. Throws when the caches do not fill in time. */
@@ -52,7 +54,7 @@ export async function runController(options: ControllerOptions, signal: AbortSig
   for (const result of RESULTS) reconcileTotal.inc({ controller: name, result }, 0);
   for (const counter of [reconcileErrors, terminalReconcileErrors, reconcilePanics, reconcileTimeouts]) counter.inc({ controller: name }, 0);
   maxConcurrentReconciles.set({ controller: name }, options.workers);
-  await waitForCaches(options.caches, options.syncTimeoutMs ?? 120_000, signal);
+  await waitForCaches(options.caches, options.syncTimeoutMs ?? SYNC_MS, signal);
   if (signal.aborted) return;
   log.info({ controller: name, workers: options.workers }, 'controller started');
   signal.addEventListener('abort', () => queue.shutDown(), { once: true });
@@ -77,6 +79,8 @@ async function work(options: ControllerOptions, signal: AbortSignal): Promise<vo
     await reconcileOne(options, key, signal);
     activeWorkers.dec({ controller: options.name });
     options.queue.done(key);
+    // Thousands of runs at rest, read from caches alone, would else keep leases, probes and trainers waiting.
+    await setImmediate();
   }
 }
 

@@ -5,6 +5,7 @@
 //   queue       dirty minus processing, in order
 import { Backoff } from './backoff.ts';
 import type { Limits } from './backoff.ts';
+import { monotonic } from './clock.ts';
 import { queueAdds, queueDepth, queueRetries, queueWaitSeconds, queueWorkSeconds, trackWork } from './metrics.ts';
 
 interface Delayed {
@@ -28,7 +29,7 @@ export class WorkQueue {
   constructor(name: string, limits: Partial<Limits> = {}) {
     this.name = name;
     this.#backoff = new Backoff(limits);
-    trackWork(name, () => [...this.#processingSince.values()].map((since) => (Date.now() - since) / 1000));
+    trackWork(name, () => [...this.#processingSince.values()].map((since) => (monotonic() - since) / 1000));
   }
 
   get length(): number {
@@ -37,7 +38,7 @@ export class WorkQueue {
 
   add(key: string): void {
     if (this.#isShutDown || this.#dirtySince.has(key)) return;
-    this.#dirtySince.set(key, Date.now());
+    this.#dirtySince.set(key, monotonic());
     queueAdds.inc({ name: this.name });
     if (!this.#processingSince.has(key)) this.#push(key);
   }
@@ -49,11 +50,11 @@ export class WorkQueue {
       this.add(key);
       return;
     }
-    const dueAt = Date.now() + delayMs;
+    const dueAt = monotonic() + delayMs;
     const waiting = this.#delayed.get(key);
     if (waiting !== undefined && waiting.dueAt <= dueAt) return;
     clearTimeout(waiting?.timer);
-    const timer = setTimeout(() => this.#due(key, dueAt), Math.min(delayMs, MAX_TIMER_MS));
+    const timer = setTimeout(() => this.#due(key, delayMs - MAX_TIMER_MS), Math.min(delayMs, MAX_TIMER_MS));
     this.#delayed.set(key, { dueAt, timer });
   }
 
@@ -86,7 +87,7 @@ export class WorkQueue {
     const since = this.#processingSince.get(key);
     if (since === undefined) throw new Error(`key "${key}" is not being worked on`);
     this.#processingSince.delete(key);
-    queueWorkSeconds.observe({ name: this.name }, (Date.now() - since) / 1000);
+    queueWorkSeconds.observe({ name: this.name }, (monotonic() - since) / 1000);
     if (this.#dirtySince.has(key)) this.#push(key);
   }
 
@@ -101,9 +102,9 @@ export class WorkQueue {
     queueDepth.set({ name: this.name }, 0);
   }
 
-  #due(key: string, dueAt: number): void {
+  #due(key: string, restMs: number): void {
     this.#delayed.delete(key);
-    this.addAfter(key, dueAt - Date.now());
+    this.addAfter(key, restMs);
   }
 
   #push(key: string): void {
@@ -114,7 +115,7 @@ export class WorkQueue {
   }
 
   #begin(key: string): string {
-    const now = Date.now();
+    const now = monotonic();
     queueWaitSeconds.observe({ name: this.name }, (now - (this.#dirtySince.get(key) ?? now)) / 1000);
     this.#dirtySince.delete(key);
     this.#processingSince.set(key, now);

@@ -178,7 +178,13 @@ export class Reflector<T extends KubeObject> {
 
   #trimmed(object: T): T {
     const light = withoutManagedFields(object);
-    return this.#options.transform?.(light) ?? light;
+    try {
+      return this.#options.transform?.(light) ?? light;
+    } catch (error) {
+      // One odd object must not keep all others out of sight: it takes more memory, and its own reader says what is wrong with it.
+      this.#options.log.warn({ resource: this.resource.plural, object: keyOf(object), err: error }, 'object kept as it came');
+      return light;
+    }
   }
 
   #current(): void {

@@ -44,14 +44,16 @@ export async function list<T extends KubeObject>(client: KubeClient, resource: R
 
 /** As `list`, but each page is handed over as it comes and not kept; returns the resource version of the whole. ApiError (410) when the list took longer than the server keeps its version. */
 export async function listPages<T extends KubeObject>(client: KubeClient, resource: Resource, options: ListOptions, take: (page: readonly T[]) => void): Promise<string> {
-  let token: string | undefined;
+  let page = await listPage<T>(client, resource, options, undefined);
   for (;;) {
-    const page = await listPage<T>(client, resource, options, token);
+    const { continue: token = '', resourceVersion = '' } = page.metadata ?? {};
+    // The server makes the next page while this one is taken in.
+    const next = token === '' ? undefined : listPage<T>(client, resource, options, token);
+    next?.catch(() => undefined);
     // Items of a list lack apiVersion and kind.
     take((page.items ?? []).map((item) => ({ ...item, apiVersion: resource.apiVersion, kind: resource.kind })));
-    const { continue: next = '', resourceVersion = '' } = page.metadata ?? {};
-    if (next === '') return resourceVersion;
-    token = next;
+    if (next === undefined) return resourceVersion;
+    page = await next;
   }
 }
 
