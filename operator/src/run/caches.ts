@@ -40,8 +40,8 @@ export interface Caches {
 }
 
 // A run with a full status has some 30 KB, a pod 5: a page that is parsed in young memory is gone without a search through all of the rest.
-const RUNS_PER_PAGE = 10;
-const CHILDREN_PER_PAGE = 50;
+const RUNS_PER_PAGE = 20;
+const CHILDREN_PER_PAGE = 100;
 
 /** Values that may come again soon, as in the next objects of a list. */
 const REMEMBERED = 2048;
