@@ -67,7 +67,7 @@ export interface CacheOptions {
 export function runCaches(options: CacheOptions): Caches {
   const compact = compacting(sharing(REMEMBERED));
   const runs = (kind: RunKind): Reflector<StoredRun> =>
-    new Reflector({ ...options, resource: RUN_RESOURCES[kind], pageSize: RUNS_PER_PAGE, transform: compact.run, indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
+    new Reflector({ ...options, resource: RUN_RESOURCES[kind], pageSize: RUNS_PER_PAGE, transform: compact.run, unread: ['curve'], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
   const children = { ...options, labelSelector: LABEL_RUN_UID, pageSize: CHILDREN_PER_PAGE, indexes: { [BY_RUN]: runUids } };
   const podGroups = (scheduler: GangScheduler): OptionalReflector<PodGroup> => new OptionalReflector({ ...children, resource: POD_GROUPS[scheduler] });
   return {

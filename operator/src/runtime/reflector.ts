@@ -34,6 +34,8 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly indexes?: Readonly<Record<string, IndexFn<T>>>;
   /** Applied to every object before it is stored, after managedFields are dropped. */
   readonly transform?: (object: T) => T;
+  /** Names of fields, besides managedFields, that hold lists which the transform drops: lists come without them. */
+  readonly unread?: readonly string[];
   /** Objects listed at a time, 500 unless told: a page is held as text and as parsed before it is transformed. */
   readonly pageSize?: number;
   readonly timing?: Partial<ReflectorTiming>;
@@ -115,10 +117,10 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #listed(signal: AbortSignal): Promise<{ items: readonly T[]; resourceVersion: string }> {
-    const { client, resource, namespace, labelSelector, pageSize = 500 } = this.#options;
+    const { client, resource, namespace, labelSelector, pageSize = 500, unread = [] } = this.#options;
     const listed = async (limit: number): Promise<{ items: readonly T[]; resourceVersion: string }> => {
       const items: T[] = [];
-      const resourceVersion = await listPages<T>(client, resource, { namespace, labelSelector, limit, signal }, (page) => {
+      const resourceVersion = await listPages<T>(client, resource, { namespace, labelSelector, limit, signal, unread: ['managedFields', ...unread] }, (page) => {
         for (const item of page) items.push(this.#known(item) ?? this.#trimmed(item));
       });
       return { items, resourceVersion };
