@@ -35,7 +35,7 @@ export const startOurs = async (world: World, options: OurOptions = {}): Promise
   const logFile = world.logOf('operator');
   const measured = startMeasured('polar-operator', {
     file: process.execPath, args: [...(options.nodeFlags ?? NODE_FLAGS), join(repositoryRoot, 'operator/src/main.ts'), '--namespace', 'polar-system', '--log-level', 'warn', ...ports, ...(options.args ?? [])],
-    env: { KUBECONFIG: world.kubeconfig, MALLOC_ARENA_MAX: '1' }, logFile,
+    env: { KUBECONFIG: world.kubeconfig, MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_TRIM_THRESHOLD_: '131072' }, logFile,
   });
   const fetched = async (port: number, path: string): Promise<Response | undefined> => fetch(`http://127.0.0.1:${port}${path}`).catch(() => undefined);
   const isReady = async (): Promise<boolean> => (await fetched(health, '/readyz'))?.status === 200;

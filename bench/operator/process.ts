@@ -59,10 +59,10 @@ const statusMib = (pid: number, field: string): number => {
 };
 
 /** Asks until it holds. Throws, naming what was waited for, when the process dies or the time is over. */
-export const until = async (what: string, holds: () => Promise<boolean> | boolean, timeoutMs = 120_000): Promise<void> => {
+export const until = async (what: string, holds: () => Promise<boolean> | boolean, timeoutMs = 120_000, everyMs = 20): Promise<void> => {
   const deadline = Date.now() + timeoutMs;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
-    await sleep(20);
+    await sleep(everyMs);
   }
 };
