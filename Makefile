@@ -129,7 +129,7 @@ verify: setup ## Lint, then prove that generated files are fresh.
 ##@ Measure
 
 .PHONY: bench
-bench: bench-trainer bench-operator ## All side-by-side measurements.
+bench: bench-trainer bench-effective bench-operator ## All measurements (half an hour on two quiet cores).
 
 .PHONY: bench-trainer
 bench-trainer: setup-python .local/bench/venv/.synced ## Training speed and memory beside TRL's RewardTrainer (under ten minutes on two quiet cores).

@@ -54,7 +54,9 @@ class Progress:
         """Say where training starts; rates are measured from here."""
         self.total_steps, self.size = total_steps, size
         self._started, self._first_step = time.monotonic(), state.step
-        self._summary.update(step=state.step, totalSteps=total_steps, tokens=state.tokens)
+        self._summary.update(
+            step=state.step, resumedFromStep=state.step, totalSteps=total_steps, tokens=state.tokens,
+        )  # fmt: skip
         self._send(state, "Training" if state.step < total_steps else "Done", None)
         self._send_validation(state)
 

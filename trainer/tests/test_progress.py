@@ -69,3 +69,11 @@ def test_the_slowest_rank_is_told(tmp_path: Path) -> None:
     shown.slow_ranks.update({3: 1.6, 5: 2.5})
     shown.begin(TrainState(), 10, ModelSize(10, 5))
     assert told.sent[-1]["straggler_rank"] == 5
+
+
+def test_the_summary_says_from_which_step_the_attempt_went_on(tmp_path: Path) -> None:
+    summary: dict[str, Any] = {}
+    run = config.parse(pretrain_document(tmp_path, tmp_path))
+    shown = Progress(Told(), summary, run, Dist())  # type: ignore[arg-type]
+    shown.begin(TrainState(step=5), 10, ModelSize(10, 5))
+    assert (summary["resumedFromStep"], summary["step"], summary["totalSteps"]) == (5, 5, 10)

@@ -1,5 +1,5 @@
 // The way home when the stream was not there: termination messages of worker-0 pods that ended, merged into the status.
-import { LABEL_COMPLETION_INDEX, LABEL_RUN_UID, TRAINER_CONTAINER } from '../api/labels.ts';
+import { LABEL_COMPLETION_INDEX, LABEL_KIND, LABEL_RUN_UID, TRAINER_CONTAINER } from '../api/labels.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import { runController } from '../runtime/controller.ts';
 import type { Cache, Reconcile } from '../runtime/controller.ts';
@@ -51,12 +51,24 @@ function reconcile(options: TerminationsOptions): Reconcile {
     const uid = pod?.metadata.uid;
     const termination = pod === undefined ? undefined : lastWordsOf(pod);
     if (pod === undefined || uid === undefined || termination === undefined || merged.has(uid)) return {};
-    const isMerged = await merge(options, pod, termination);
+    const isMerged = !isTold(options.runs, pod, termination) && (await merge(options, pod, termination));
     options.metrics.terminations.inc({ result: isMerged ? 'merged' : 'ignored' });
-    for (const old of merged) if (options.pods.store.byUid(old) === undefined) merged.delete(old);
     merged.add(uid);
+    if (merged.size > 2 * options.pods.store.size + 100) forgetGone(merged, options.pods);
     return {};
   };
+}
+
+/** Its run's status has the end of that attempt or a later one: beside thousands of ended pods a new replica would else ask for each. */
+function isTold(runs: Runs, { metadata: { namespace = '', labels } }: Pod, { attempt }: Termination): boolean {
+  const label = (name: string): string => labels?.[name] ?? '';
+  const run = runs.cached({ kind: label(LABEL_KIND), namespace, uid: label(LABEL_RUN_UID) });
+  const { attempt: told = 0, stage } = run?.status?.progress ?? {};
+  return told > attempt || (told === attempt && stage === 'Done');
+}
+
+function forgetGone(uids: Set<string>, pods: PodCache): void {
+  for (const uid of uids) if (pods.store.byUid(uid) === undefined) uids.delete(uid);
 }
 
 async function merge(options: TerminationsOptions, pod: Pod, termination: Termination): Promise<boolean> {
