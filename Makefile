@@ -129,7 +129,7 @@ verify: setup ## Lint, then prove that generated files are fresh.
 ##@ Measure
 
 .PHONY: bench
-bench: bench-trainer bench-effective bench-operator ## All measurements (half an hour on two quiet cores).
+bench: bench-trainer bench-effective bench-operator ## All measurements (35 minutes on two quiet cores).
 
 .PHONY: bench-trainer
 bench-trainer: setup-python .local/bench/venv/.synced ## Training speed and memory beside TRL's RewardTrainer (under ten minutes on two quiet cores).
@@ -140,7 +140,7 @@ bench-effective: setup-python ## Restarts of real workers that are killed and ha
 	@PYTHONPATH=trainer:bench/effective $(PYTHON) bench/effective/bench.py $(BENCH_ARGS)
 
 .PHONY: bench-operator
-bench-operator: setup-node ## Scale beside Kubeflow Trainer on a real control plane (under fifteen minutes on two quiet cores).
+bench-operator: setup-node ## Scale beside Kubeflow Trainer on a real control plane (22 minutes on two quiet cores).
 	@$(NODE) bench/operator/bench.ts $(BENCH_ARGS)
 
 .PHONY: bench-requirements
