@@ -2,28 +2,15 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePorts, isListening } from '../../local/src/controlplane/ports.ts';
 import { moduleProgram } from '../../local/src/moduleProgram.ts';
 import { versitygw } from '../../local/src/versitygw.ts';
 
 export const KEYS = { AWS_ACCESS_KEY_ID: 'tester', AWS_SECRET_ACCESS_KEY: 'not-a-secret' };
 export const BUCKET = 'models';
-
-const freePort = (): Promise<number> => new Promise((resolve) => {
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address() as AddressInfo;
-    server.close(() => { resolve(port); });
-  });
-});
-
-const answers = (port: number): Promise<boolean> => new Promise((resolve) => {
-  const socket = connect(port, '127.0.0.1', () => { socket.destroy(); resolve(true); });
-  socket.on('error', () => { resolve(false); });
-});
 
 export interface Bucket {
   readonly endpoint: string;
@@ -41,10 +28,10 @@ const startServer = (program: string, folder: string, port: number): ChildProces
 };
 
 export const startBucket = async (): Promise<Bucket> => {
-  const [program, port] = [await moduleProgram(versitygw), await freePort()];
+  const [program, [port = 0]] = [await moduleProgram(versitygw), await freePorts(1)];
   const folder = mkdtempSync(join(tmpdir(), 'polar-s3-'));
   const server = startServer(program, folder, port);
-  for (let tries = 0; !(await answers(port)); tries += 1) {
+  for (let tries = 0; !(await isListening(port)); tries += 1) {
     if (tries > 400) throw new Error('the S3 server does not answer');
     await sleep(50);
   }

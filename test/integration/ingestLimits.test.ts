@@ -6,7 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SERVER_OPTIONS } from '../../operator/src/ingest/server.ts';
-import { REPORT, endSessions, invented, session, statusOf } from './ingestRaw.ts';
+import { REPORT, invented, session, statusOf } from './ingestRaw.ts';
 import { TIMELY, eventually, within } from './ingestWait.ts';
 import { Trainer, aReplica, firstAckMs, report, setUp } from './ingestWorld.ts';
 import type { Replica, SetUp, World } from './ingestWorld.ts';
@@ -19,10 +19,7 @@ before(async () => {
   world = set.world;
 }, TIMELY);
 
-after(async () => {
-  endSessions();
-  await set.tearDown();
-}, TIMELY);
+after(() => set.tearDown(), TIMELY);
 
 /** The gRPC status of one call over a connection of its own. */
 async function callOnce(ingest: Replica, token: string, address?: string): Promise<string> {

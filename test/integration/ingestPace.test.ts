@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Limits } from '../../operator/src/ingest/limits.ts';
-import { REPORT, endSessions, framed, session, unframed } from './ingestRaw.ts';
+import { REPORT, framed, session, unframed } from './ingestRaw.ts';
 import { TIMELY, eventually } from './ingestWait.ts';
 import { Trainer, aReplica, firstAckMs, point, report, setUp } from './ingestWorld.ts';
 import type { Replica, SetUp, StoredRun, World } from './ingestWorld.ts';
@@ -16,10 +16,7 @@ before(async () => {
   world = set.world;
 }, TIMELY);
 
-after(async () => {
-  endSessions();
-  await set.tearDown();
-}, TIMELY);
+after(() => set.tearDown(), TIMELY);
 
 const NO_PACE = { messagesPerSecond: 1e6, messageBurst: 1e6, bytesPerSecond: 1e9, byteBurst: 1e9 };
 /** Report number `seq` with 500 points, 9 KB. */

@@ -8,11 +8,10 @@ import { TOKEN_AUDIENCE } from '../../operator/src/api/labels.ts';
 import { ReportRequestSchema, ReportResponseSchema } from '../../operator/src/gen/telemetry_pb.js';
 import type { ReportResponse } from '../../operator/src/gen/telemetry_pb.js';
 import { within } from './ingestWait.ts';
+import { open } from './ingestWorld.ts';
 import type { Target } from './ingestWorld.ts';
 
 export const REPORT = { ':method': 'POST', ':path': '/polar.telemetry.v1alpha1.Telemetry/Report', 'content-type': 'application/grpc', te: 'trailers' };
-
-const sessions = new Set<ClientHttp2Session>();
 
 /** An HTTP/2 connection from another address of this machine. */
 export function session(ingest: Target, localAddress = '127.0.0.2', options: ClientSessionOptions = {}): ClientHttp2Session {
@@ -21,14 +20,10 @@ export function session(ingest: Target, localAddress = '127.0.0.2', options: Cli
     ...options, createConnection: () => connectTls({ ...at, servername: 'localhost', ca: ingest.caPem, ALPNProtocols: ['h2'] }),
   });
   made.on('error', () => undefined);
-  made.on('close', () => sessions.delete(made));
-  sessions.add(made);
+  const close = (): void => made.destroy();
+  made.on('close', () => open.delete(close));
+  open.add(close);
   return made;
-}
-
-/** Ends what failed tests left open. */
-export function endSessions(): void {
-  for (const one of sessions) one.destroy();
 }
 
 /** The gRPC status of a call, "reset", "closed", or "served" when it is answered without one. */

@@ -53,7 +53,8 @@ export interface SetUp {
   readonly tearDown: () => Promise<void>;
 }
 
-const open = new Set<() => void | Promise<void>>();
+/** What closes things that tests may leave open when they fail. */
+export const open = new Set<() => void | Promise<void>>();
 
 /** An API server with the definitions, the operator's permissions and an empty namespace. */
 export async function setUp(): Promise<SetUp> {
