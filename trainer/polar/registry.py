@@ -82,7 +82,7 @@ def collect(config: RunConfig, place: Place, show: Print) -> str:
         place.remove([one.name])
         show(Row(name=one.name, state="removed", step=one.step))
     if config.telemetry is not None:
-        send(config, _whole(place, place.names()), points=None)
+        send(config, [one for one in found if one not in doomed], points=None)
     return f"removed {_counted(len(doomed))}, kept {len(names) - len(doomed)}"
 
 

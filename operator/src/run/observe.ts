@@ -101,20 +101,22 @@ async function sourceOf(deps: ObserveDeps, run: Run): Promise<Source | undefined
   if (asked === undefined) return undefined;
   const key = { namespace: run.metadata.namespace, name: asked.name };
   const cached = deps.caches.runs.PolarPretrain.store.get(key.namespace, key.name);
-  // The cache has the newest and the best checkpoint in full, of others that they exist.
-  const isOlder = typeof asked.which === 'number' && cached !== undefined && run.status.startedFrom === undefined;
-  const stored = isOlder ? await get<StoredRun>(deps.client, RUN_RESOURCES.PolarPretrain, key) : cached;
+  const isLight = run.status.startedFrom === undefined && isByStep(asked.which, cached);
+  const stored = isLight ? await get<StoredRun>(deps.client, RUN_RESOURCES.PolarPretrain, key) : cached;
   const said = lastCheckpointSaid(deps.caches.pods.store.byIndex(BY_RUN, stored?.metadata.uid ?? ''));
   return sourceFrom(asked, run.status.startedFrom, stored && { status: readableStatus(stored.status), saidStep: said });
+}
+
+/** The cache has the newest and the best checkpoint in full, of those that are asked for by their step that they exist. */
+function isByStep(which: Source['which'], cached: StoredRun | undefined): boolean {
+  return typeof which === 'number' && readableStatus(cached?.status).checkpoints?.history?.some(({ step }) => step === which) === true;
 }
 
 function dependentsOf({ caches, kind }: ObserveDeps, { metadata: { namespace, name } }: Run): readonly Dependent[] {
   if (kind !== 'PolarPretrain') return [];
   return (['PolarPretrain', 'PolarFinetune'] as const).flatMap((other) => caches.runs[other].store.byIndex(BY_SOURCE, `${namespace}/${name}`).flatMap((stored) => {
-    const { spec } = runOf(other, stored);
+    const { spec, status, metadata } = runOf(other, stored);
     const asked = spec === undefined ? undefined : askedOf(spec);
-    const { metadata } = stored;
-    const status = readableStatus(stored.status);
     return asked === undefined ? [] : [{ kind: other, name: metadata.name, waits: metadata.deletionTimestamp === undefined && isWaiting(status), which: asked.which, startedFrom: status.startedFrom }];
   }));
 }
