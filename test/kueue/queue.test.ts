@@ -291,6 +291,6 @@ test('waits only once where Kueue manages every Job but knows whose Jobs are the
   await world.localQueue('default');
   await world.queued('known');
   await world.until('known', 'PodsReady', 'True');
+  await eventually(async () => assert.equal(await world.reserved(), 2));
   assert.deepEqual(await world.workloads(), ['known-pretrain']);
-  assert.equal(await world.reserved(), 2);
 });
