@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { polarFinetune } from './finetune.ts';
 import { polarPretrain } from './pretrain.ts';
 import { rule } from './scalars.ts';
+import { polarSweep } from './sweep.ts';
 
 export interface PrinterColumn { readonly name: string; readonly type: string; readonly jsonPath: string; readonly description?: string; readonly priority?: number }
 
@@ -52,4 +53,24 @@ export const POLAR_FINETUNE: Kind = {
   schema: polarFinetune, columns: runColumns, rules: [],
 };
 
-export const KINDS: readonly Kind[] = [POLAR_PRETRAIN, POLAR_FINETUNE];
+export const POLAR_SWEEP: Kind = {
+  kind: 'PolarSweep', plural: 'polarsweeps', singular: 'polarsweep', shortName: 'psweep',
+  description: 'PolarSweep makes PolarPretrain runs over sizes, tokens, learning rates, batches and seeds, fits scaling laws to their validation losses and predicts larger runs.',
+  schema: polarSweep, rules: [],
+  columns: [
+    column('Phase', '.status.phase'),
+    column('Done', '.status.done'),
+    column('Running', '.status.points.running', 'integer'),
+    column('Failed', '.status.points.failed', 'integer'),
+    column('Exponent', '.status.summary.exponent'),
+    column('R2', '.status.summary.r2'),
+    column('Predicted', '.status.summary.predicted'),
+    column('Age', '.metadata.creationTimestamp', 'date'),
+    column('Stopped', '.status.points.stopped', 'integer', 1),
+    column('Flops', '.status.spent.flops', 'string', 1),
+    column('GPU-Hours', '.status.spent.gpuHours', 'string', 1),
+    column('Reason', '.status.conditions[?(@.type=="Progressing")].reason', 'string', 1),
+  ],
+};
+
+export const KINDS: readonly Kind[] = [POLAR_PRETRAIN, POLAR_FINETUNE, POLAR_SWEEP];

@@ -12,6 +12,12 @@ export const LABEL_RUN = 'polar.training/run';
 export const LABEL_RUN_UID = 'polar.training/run-uid';
 /** Attempt of the run a child belongs to, 1 and up. */
 export const LABEL_ATTEMPT = 'polar.training/attempt';
+/** Name of the sweep that an object belongs to; for people, never for decisions. */
+export const LABEL_SWEEP = 'polar.training/sweep';
+/** UID of the sweep that a run or a ConfigMap of records belongs to: what they are found by. */
+export const LABEL_SWEEP_UID = 'polar.training/sweep-uid';
+/** On a run of a sweep: id of its point; as an annotation the point itself, for people. */
+export const LABEL_POINT = 'polar.training/point';
 /** On an attempt's Job: metadata.generation of the run whose spec it was made from. */
 export const ANNOTATION_GENERATION = 'polar.training/generation';
 /** On a run: a new value asks for a verification of its checkpoints while no worker runs. */

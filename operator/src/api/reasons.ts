@@ -78,3 +78,45 @@ export type Reason = keyof typeof REASONS;
 /** Derived from the conditions for the PHASE column; nothing decides on it. */
 export const PHASES = ['Pending', 'Starting', 'Running', 'Restarting', 'Suspended', 'Complete', 'Failed'] as const;
 export type Phase = (typeof PHASES)[number];
+
+/** Of a sweep. */
+export const SWEEP_CONDITIONS = ['Accepted', 'Progressing', 'Stalled', 'Suspended', 'Fitted', 'Complete', 'Failed'] as const;
+export type SweepConditionType = (typeof SWEEP_CONDITIONS)[number];
+
+export const SWEEP_REASONS = {
+  // Accepted
+  Valid: 'The spec can be run.',
+  SpecInvalid: 'The stored object does not parse, or says something that cannot be; the message names the field.',
+  NameTaken: 'An object with a name the sweep needs exists and belongs to something else.',
+  RunRefused: 'The API server refuses the run of a point; the message is its own.',
+  // Progressing
+  Running: 'Runs are being trained or started.',
+  Waiting: 'No run can be started now; the message says what is waited for.',
+  Stopping: 'Runs save a checkpoint and stop; the message says why.',
+  NotStarted: 'Nothing has been started.',
+  Finished: 'The sweep has ended.',
+  // Stalled
+  NotStalled: 'Nothing blocks the sweep.',
+  RunsStalled: 'Runs are stalled or not accepted; the message names the first of them.',
+  WriteRefused: 'The API server refuses what the sweep wants to write (quota, admission, permissions); the message is its own.',
+  // Suspended
+  SuspendRequested: 'spec.suspend is true: runs save a checkpoint and stop, then the condition is True.',
+  NotSuspended: 'spec.suspend is false.',
+  // Fitted
+  Fitted: 'The laws hold for all finished points.',
+  FitPending: 'Points have ended since the last fit.',
+  TooFewPoints: 'A law needs more finished points, or more different ones; the message says what is missing.',
+  // Complete
+  AllPointsDone: 'Every point has ended.',
+  PrecisionReached: 'The interval of the first target is as small as precisionPercent asks for.',
+  BudgetExhausted: 'The budget allows no further run; points are left.',
+  NotComplete: 'Points are left.',
+  // Failed
+  NotFailed: 'The sweep has not failed.',
+  NoPointSucceeded: 'Every point has ended and none succeeded.',
+} as const;
+export type SweepReason = keyof typeof SWEEP_REASONS;
+
+/** Derived from the conditions for the PHASE column; nothing decides on it. */
+export const SWEEP_PHASES = ['Pending', 'Running', 'Stopping', 'Suspended', 'Complete', 'Failed'] as const;
+export type SweepPhase = (typeof SWEEP_PHASES)[number];
