@@ -58,7 +58,11 @@ class S3:
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class Checkpoint:
-    """Where checkpoints go and which of them stay."""
+    """Where checkpoints go and which of them stay.
+
+    One is saved after each of `keep_steps`, and after the first step at which the corpus tokens reach each of
+    `keep_tokens`; those stay.
+    """
 
     directory: str
     uri: str
@@ -68,6 +72,7 @@ class Checkpoint:
     every_seconds: int | None = None
     mean_seconds_between_failures: int | None = None
     keep_steps: tuple[int, ...] = ()
+    keep_tokens: tuple[int, ...] = ()
     s3: S3 | None = None
 
     def __post_init__(self) -> None:

@@ -1,4 +1,5 @@
-"""When the next checkpoint is due: after so many steps, after so many seconds, or by Young and Daly.
+"""When the next checkpoint is due: after so many steps, after so many seconds, or by Young and Daly, and at the branch
+points that are listed.
 
 A save costs C seconds of training, and a failure costs on average half an interval; with M seconds between failures the
 least is lost when sqrt(2 C M) seconds lie between checkpoints (Young 1974, Daly 2006). C is measured. Rank 0's clock
@@ -44,6 +45,13 @@ class Interval:
         seconds = self.seconds
         assert seconds is not None
         return not writing and self._clock() - self._began >= seconds
+
+    def is_branch_point(self, step: int, before: int, tokens: int) -> bool:
+        """Whether this is a listed step, or the first that reaches a listed number of tokens; `before` are those of the
+        step before.
+        """
+        options = self._options
+        return step in options.keep_steps or any(before < wanted <= tokens for wanted in options.keep_tokens)
 
     def began(self, cost: float) -> None:
         """A save has begun just now and has cost training `cost` seconds."""

@@ -93,7 +93,7 @@ class Loop:
 
     def _after_step(self, state: TrainState, result: StepResult, saves: Saves) -> bool:
         """Validate, tell and save as it is time for it; whether all ranks stop."""
-        stop, save = self._agree(state.step, saves)
+        stop, save = self._agree(state, saves)
         usual = state.step % self.config.validation.every_steps == 0
         validate, validated, began = not stop and (save or usual), False, time.monotonic()
         self._compare(state, save or validate)
@@ -114,12 +114,12 @@ class Loop:
         if every and (now or state.step % every == 0):
             check_replicas(self.stepper.model, self.dist, state.step)
 
-    def _agree(self, step: int, saves: Saves) -> tuple[bool, bool]:
+    def _agree(self, state: TrainState, saves: Saves) -> tuple[bool, bool]:
         """Whether all ranks stop after this step, and whether they save: one collective for both."""
-        if step == self.total_steps:
+        if state.step == self.total_steps:
             return False, True
         told = told_to_stop(self.dist, self.reporter)
-        stop, due = self.dist.max([int(told), int(saves.due(step, self.dist))])
+        stop, due = self.dist.max([int(told), int(saves.due(state, self.dist))])
         return bool(stop), bool(stop or due)
 
     def _validate(self, state: TrainState) -> tuple[bool, bool]:
@@ -157,11 +157,12 @@ class Loop:
         )
         also = self.reporter.commands
         keep = Keep(
-            last=options.keep_last, best=options.keep_best, steps=lambda: {*options.keep_steps, *also().keep_steps}
-        )
+            last=options.keep_last, best=options.keep_best, steps=lambda: {*options.keep_steps, *also().keep_steps},
+            tokens=options.keep_tokens,
+        )  # fmt: skip
         saver = Saver(home, keep=keep, dist=self.dist, before_commit=self.reporter.sync)
         saver.prepare(self.stepper.model)
-        return Saves(saver, self.recorder, Interval(options, state.save_cost))
+        return Saves(saver, self.recorder, Interval(options, state.save_cost), tokens=state.tokens)
 
     def _after(self, state: TrainState, saves: Saves) -> None:
         if self.dist.is_main:

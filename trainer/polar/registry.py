@@ -4,7 +4,8 @@
 
 list     what there is: step, validation loss, whether all files are there
 verify   reads and hashes everything
-gc       removes what keepLast, keepBest and keepSteps do not keep, never the newest that verifies; tells what is left
+gc       removes what keepLast, keepBest, keepSteps and keepTokens do not keep, never the newest that verifies; tells
+         what is left
 report   sends curve and checkpoints to the operator, as the trainer would have
 delete   removes the run's folder, or all below its prefix in the bucket; can be repeated
 
@@ -76,7 +77,9 @@ def collect(config: RunConfig, place: Place, show: Print) -> str:
     good = _newest_good(place, found)
     if names and good is None:
         raise CheckpointError(f"none of {_counted(len(names))} in {place.where} verifies: nothing is removed")
-    keep = Keep(last=options.keep_last, best=options.keep_best, steps=lambda: options.keep_steps)
+    keep = Keep(
+        last=options.keep_last, best=options.keep_best, steps=lambda: options.keep_steps, tokens=options.keep_tokens
+    )
     doomed = [one for one in keep.doomed(found) if one != good]
     for one in doomed:
         place.remove([one.name])

@@ -15,17 +15,25 @@ ASIDE = "aside-"
 
 @dataclass(frozen=True, kw_only=True)
 class Keep:
-    """How many of the newest and of the best stay; `steps`, asked each time, says which others do."""
+    """How many of the newest and of the best stay; `steps`, asked each time, and `tokens` say which others do: of those
+    that reach a number of `tokens` the first.
+    """
 
     last: int
     best: int
     steps: Callable[[], Iterable[int]] = tuple
+    tokens: tuple[int, ...] = ()
 
     def doomed(self, checkpoints: list[CheckpointInfo]) -> list[CheckpointInfo]:
         """Those, of checkpoints in order, that do not stay."""
         ranked = sorted((one for one in checkpoints if one.val_loss is not None), key=_rank)
-        kept = {one.step for one in (*checkpoints[-max(1, self.last):], *ranked[:self.best])} | set(self.steps())
+        kept = {one.step for one in (*checkpoints[-max(1, self.last):], *ranked[:self.best])} | self.listed(checkpoints)
         return [one for one in checkpoints if one.step not in kept]
+
+    def listed(self, checkpoints: list[CheckpointInfo]) -> set[int]:
+        """Steps that stay whatever comes later, and whether or not they are among checkpoints in order."""
+        reached = ([one.step for one in checkpoints if one.tokens >= tokens] for tokens in self.tokens)
+        return {*self.steps(), *(steps[0] for steps in reached if steps)}
 
 
 def best_of(checkpoints: list[CheckpointInfo]) -> CheckpointInfo | None:

@@ -11,18 +11,27 @@ from polar.watch import WATCH
 
 
 class Saves:
-    """Saves the state when `due` says so. Counts into `state.train_seconds` what passes outside of `save`."""
+    """Saves the state when `due` says so. Counts into `state.train_seconds` what passes outside of `save`.
 
-    def __init__(self, saver: Saver, recorder: Recorder, interval: Interval, clock: Clock = time.monotonic) -> None:
+    `tokens` are those of the state that training goes on from.
+    """
+
+    def __init__(
+        self, saver: Saver, recorder: Recorder, interval: Interval, *, tokens: int = 0, clock: Clock = time.monotonic
+    ) -> None:
         self._saver, self._recorder, self.interval, self._clock = saver, recorder, interval, clock
+        self._tokens = tokens
         self._counted = clock()
         self._writing = False
         self.stall: float | None = None
 
-    def due(self, step: int, dist: Dist) -> bool:
-        """Whether this rank wants a save after `step`: by time only rank 0 does."""
+    def due(self, state: TrainState, dist: Dist) -> bool:
+        """Whether this rank wants a save after the step just done: by time only rank 0 does. Asked after each step."""
+        before, self._tokens = self._tokens, state.tokens
+        if self.interval.is_branch_point(state.step, before, state.tokens):
+            return True
         by_steps = self.interval.seconds is None
-        return (by_steps or dist.is_main) and self.interval.due(step, self._writing)
+        return (by_steps or dist.is_main) and self.interval.due(state.step, self._writing)
 
     def count(self, state: TrainState) -> None:
         """Count the time since the last count, or save, as training."""

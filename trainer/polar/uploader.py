@@ -1,8 +1,8 @@
 """Brings checkpoints from the local folder to the bucket, in a thread of its own that training never waits for.
 
-One is on its way; of those that wait the newest replaces the others. While the store is away the thread tries again:
-training goes on, and the newest checkpoint stays in the local folder. A checkpoint is told of when its manifest is in
-the bucket.
+One is on its way; of those that wait the newest replaces the others, but not those that are to stay whatever comes
+later (keepSteps, keepTokens). While the store is away the thread tries again: training goes on, and checkpoints that
+wait stay in the local folder. A checkpoint is told of when its manifest is in the bucket.
 """
 
 import sys
@@ -34,7 +34,7 @@ class Uploader:
     def __init__(self, remote: Remote, keep: Keep, before: int | None = None) -> None:
         self._remote, self._keep, self._before = remote, keep, before
         self._changed = threading.Condition()
-        self._waiting: CheckpointInfo | None = None
+        self._waiting: list[CheckpointInfo] = []
         self._going: CheckpointInfo | None = None
         self._ending = 0.0
         self._error: BaseException | None = None
@@ -47,15 +47,15 @@ class Uploader:
         self._thread.start()
 
     def offer(self, info: CheckpointInfo) -> None:
-        """Have a complete local checkpoint brought to the bucket, in the place of one that still waits."""
+        """Have a complete local checkpoint brought to the bucket, in the place of those that wait and need not stay."""
         with self._changed:
-            self._waiting = info
+            self._waiting = [one for one in self._waiting if self._stays(one)] + [info]
             self._changed.notify_all()
 
     @property
     def behind(self) -> bool:
         """Whether one waits for another to get to the bucket."""
-        return self._waiting is not None
+        return bool(self._waiting)
 
     @property
     def busy(self) -> bool:
@@ -95,9 +95,9 @@ class Uploader:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while self._waiting is None:
+                while not self._waiting:
                     self._changed.wait()
-                self._going, self._waiting = self._waiting, None
+                self._going = self._waiting.pop(0)
             try:
                 self._bring(self._going)
                 self._prune()
@@ -108,7 +108,7 @@ class Uploader:
                 self._changed.notify_all()
 
     def _bring(self, info: CheckpointInfo) -> None:
-        """Uploads one until it is there or a newer one waits."""
+        """Uploads one until it is there, or a newer one waits and this one need not stay."""
         pause, told = FIRST_PAUSE, 0.0
         while True:
             try:
@@ -123,8 +123,8 @@ class Uploader:
                     say(f"{self._remote.bucket.uri(info.name)} is there now")
                 return
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting is not None, pause)
-                if self._waiting is not None:
+                replaced = self._changed.wait_for(lambda: self._waiting and not self._stays(info), pause)
+                if replaced:
                     return
             pause = min(LONGEST_PAUSE, 1.6 * pause)
 
@@ -146,9 +146,13 @@ class Uploader:
     def _prune(self) -> None:
         """Removes local checkpoints but the newest and the one that waits, which may be written at this moment."""
         local = list_complete(self._remote.root)
-        waiting = self._waiting
-        kept = {one.name for one in (waiting, *local[-1:]) if one}
+        kept = {one.name for one in (*self._waiting, *local[-1:])}
         retention.remove(self._remote.root, [one.name for one in local if one.name not in kept])
+
+    def _stays(self, info: CheckpointInfo) -> bool:
+        """Whether a checkpoint is to get to the bucket even when newer ones are there already."""
+        known = [*self.complete, *([self._going] if self._going else []), *self._waiting]
+        return info.step in self._keep.listed(sorted(known, key=lambda one: one.step))
 
     def _count(self, _bytes: int) -> None:
         self._moved = time.monotonic()

@@ -16,6 +16,11 @@ from polar.errors import ConfigError
 from polar.start import find_start
 
 STEPS, BRANCH = 10, 5
+CONSTANT: dict[str, Any] = {"optimizer__schedule": "constant"}
+BY_THE_HOUR: dict[str, Any] = {
+    "checkpoint__everySteps": None, "checkpoint__everySeconds": 3600, "checkpoint__keepLast": 1,
+    "checkpoint__keepBest": 0,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,3 +101,43 @@ def test_other_rows_than_the_trunks_are_refused_and_a_copy_of_its_rows_is_not(
     gang = Gang(branch_in(tmp_path / "more", other, trunk, **options))
     assert gang.wait() == [11]
     assert f"other.jsonl: expected the rows of the first {BRANCH} steps (" in gang.log().read_text()
+
+
+def steps_in(directory: Path) -> list[int]:
+    return sorted(int(path.name.removeprefix("step-")) for path in directory.glob("step-*"))
+
+
+def test_a_trunk_keeps_its_branch_points_and_a_cooldown_from_one_is_the_whole_run_bit_for_bit(
+    tmp_path: Path, rows: Path
+) -> None:
+    folders = {name: tmp_path / name for name in ("whole", "trunk", "branch")}
+    for folder in folders.values():
+        folder.mkdir()
+    wsd = {"optimizer__schedule": "wsd", "optimizer__cooldownPercent": 20, "budget__steps": STEPS}
+    document = pretrain_document(folders["whole"] / "out", rows, **wsd)
+    whole = complete(write_json(folders["whole"] / "run.json", document))
+    changes = {**BY_THE_HOUR, **CONSTANT, "budget__steps": 8, "checkpoint__keepSteps": [4, 8, 40]}
+    document = pretrain_document(folders["trunk"] / "out", rows, **changes)
+    trunk = complete(write_json(folders["trunk"] / "run.json", document))
+    assert steps_in(trunk) == [4, 8]
+    start = {"resumeFrom": {"path": str(trunk / "step-00000008")}}
+    branch = complete(branch_in(folders["branch"], rows, trunk, **wsd, **start))
+    assert tensor_hashes(branch, STEPS) == tensor_hashes(whole, STEPS)
+
+
+def test_a_trunk_is_made_longer_and_keeps_the_branch_points_it_had(tmp_path: Path, rows: Path) -> None:
+    changes = {**BY_THE_HOUR, **CONSTANT, "checkpoint__keepSteps": [2, 4, 6, 8]}
+    config = write_json(tmp_path / "run.json", pretrain_document(tmp_path / "out", rows, **changes, budget__steps=4))
+    assert steps_in(complete(config)) == [2, 4]
+    write_json(config, pretrain_document(tmp_path / "out", rows, **changes, budget__steps=8))
+    assert steps_in(complete(config)) == [2, 4, 6, 8]
+
+
+def test_branch_points_by_tokens_are_the_first_steps_that_reach_them(tmp_path: Path, rows: Path, trunk: Path) -> None:
+    seen = {point["step"]: point["tokens"] for point in points(trunk)}
+    wanted = [seen[2], seen[4] + 1, seen[STEPS] + 1]
+    changes = {**BY_THE_HOUR, **CONSTANT, "budget__steps": 8, "checkpoint__keepTokens": wanted}
+    config = write_json(tmp_path / "run.json", pretrain_document(tmp_path / "out", rows, **changes))
+    kept = complete(config)
+    assert steps_in(kept) == [2, 5, 8]
+    assert {point["step"]: point["tokens"] for point in points(kept)} == {n: seen[n] for n in range(1, 9)}

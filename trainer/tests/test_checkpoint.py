@@ -218,6 +218,14 @@ def test_garbage_collection_keeps_the_newest_and_the_best(tmp_path: Path) -> Non
     assert steps(tmp_path) == [200, 400, 500]
 
 
+def test_garbage_collection_keeps_listed_steps_and_the_first_that_reach_listed_tokens(tmp_path: Path) -> None:
+    for step in (100, 200, 300, 400, 500):
+        save(tmp_path, dataclasses.replace(a_snapshot(step), tokens=10 * step))
+    keep = Keep(last=1, best=0, steps=lambda: [200, 900], tokens=(2500, 3000, 9000))
+    assert retention.collect_garbage(tmp_path, keep) == ["step-00000100", "step-00000400"]
+    assert steps(tmp_path) == [200, 300, 500]
+
+
 def test_garbage_collection_removes_nothing_while_the_newest_checkpoint_is_damaged(tmp_path: Path) -> None:
     for step in (100, 200, 300):
         save(tmp_path, a_snapshot(step))

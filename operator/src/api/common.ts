@@ -76,6 +76,14 @@ export const checkpoint = z.object({
   }),
   keepLast: z.int().min(1).max(100).default(3).meta({ description: 'Number of newest checkpoints to keep.' }),
   keepBest: z.int().min(0).max(100).default(1).meta({ description: 'Number of best checkpoints by validation loss to keep as well.' }),
+  keepSteps: z.array(z.int().min(1).max(100_000_000)).max(64).optional().meta({
+    description: 'Steps after which a checkpoint is saved, beside those of everySteps or everyMinutes, and stays for as long as it is listed: branch points of cooldowns. A step that is listed when it is over already is not made up for.',
+    'x-kubernetes-list-type': 'atomic',
+  }),
+  keepTokens: z.array(count('Corpus tokens.')).max(64).optional().meta({
+    description: 'The same by corpus tokens: after the first step that reaches each of these numbers a checkpoint is saved, which stays. status.checkpoints.history says which step that was.',
+    'x-kubernetes-list-type': 'atomic',
+  }),
   deletionPolicy: z.enum(['Retain', 'Delete']).default('Retain').meta({ description: 'What becomes of the checkpoints when this object is deleted. Retain: they stay. Delete: a short Job removes them first.' }),
 }).meta({ description: 'Immutable checkpoint directories with verified manifests.',
   ...rules(rule('!(has(self.everySteps) && has(self.everyMinutes))', 'everySteps and everyMinutes exclude each other')) });

@@ -16,8 +16,14 @@ export const LABEL_ATTEMPT = 'polar.training/attempt';
 export const LABEL_SWEEP = 'polar.training/sweep';
 /** UID of the sweep that a run or a ConfigMap of records belongs to: what they are found by. */
 export const LABEL_SWEEP_UID = 'polar.training/sweep-uid';
-/** On a run of a sweep: id of its point; as an annotation the point itself, for people. */
+/** On a run of a sweep: id of its point. */
 export const LABEL_POINT = 'polar.training/point';
+/** On a run of a sweep: its point as JSON. */
+export const ANNOTATION_POINT = 'polar.training/point';
+/** On a run of a sweep: which run of its point it is, 0 and up. */
+export const ANNOTATION_RETRY = 'polar.training/retry';
+/** On a run of a sweep: why the sweep stopped it for good. */
+export const ANNOTATION_STOPPED = 'polar.training/stopped';
 /** On an attempt's Job: metadata.generation of the run whose spec it was made from. */
 export const ANNOTATION_GENERATION = 'polar.training/generation';
 /** On a run: a new value asks for a verification of its checkpoints while no worker runs. */

@@ -29,7 +29,7 @@ const warmStart = z.object({
 const resumeFrom = z.object({
   pretrainRef: z.object({ name: objectName('Name of the PolarPretrain in this namespace.') }).optional()
     .meta({ description: 'Continue a checkpoint of another run, which had the same model and data; this run waits until that one is Complete.' }),
-  step: z.int().min(1).max(100_000_000).optional().meta({ description: 'Step of the checkpoint of pretrainRef; its newest one when absent. That run keeps as many as its checkpoint.keepLast and keepBest say.' }),
+  step: z.int().min(1).max(100_000_000).optional().meta({ description: 'Step of the checkpoint of pretrainRef; its newest one when absent. That run keeps those of its checkpoint.keepSteps and keepTokens, and as many others as keepLast and keepBest say.' }),
   uri: storedUri('Checkpoint directory (step-...) of another run with the same model and data.').optional(),
 }).meta({
   description: 'Continue another run from one of its checkpoints: weights, optimizer, place in the data and step. budget counts from the beginning of that run. Cooldowns are branched from a long run with a constant learning rate this way.',

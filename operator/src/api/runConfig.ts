@@ -40,7 +40,7 @@ export const runConfig = z.strictObject({
     everySteps: z.int().min(1).optional(), everySeconds: z.int().min(1).optional(),
     /** Neither of the two: by Young and Daly from this. */
     meanSecondsBetweenFailures: z.int().min(1).optional(),
-    keepLast: z.int().min(1), keepBest: z.int().min(0), keepSteps: z.array(z.int().min(0)).optional(),
+    keepLast: z.int().min(1), keepBest: z.int().min(0), keepSteps: z.array(z.int().min(0)).optional(), keepTokens: z.array(z.int().min(0)).optional(),
     /** An object store: directory is then a local folder of the pod. Credentials come from the environment. */
     s3: z.strictObject({ bucket: z.string(), prefix: z.string(), endpoint: z.string().optional(), region: z.string().optional() }).optional(),
   }),

@@ -128,7 +128,7 @@ export const runStatus = z.object({
   }).optional().meta({ description: 'The last validation in full.' }),
   checkpoints: z.object({
     latest: checkpointRecord.optional(), best: checkpointRecord.optional(),
-    history: z.array(checkpointRecord).max(10).optional().meta({ description: 'Newest first.', 'x-kubernetes-list-type': 'atomic' }),
+    history: z.array(checkpointRecord).max(74).optional().meta({ description: 'Newest first: the last ten, and those that checkpoint.keepSteps and keepTokens list.', 'x-kubernetes-list-type': 'atomic' }),
   }).optional().meta({ description: 'Checkpoints on storage.' }),
   curve: z.array(curvePoint).max(200).optional().meta({ description: 'Training and validation curves, thinned to at most 200 points.', 'x-kubernetes-list-type': 'atomic' }),
 }).meta({ description: 'What was observed.' });

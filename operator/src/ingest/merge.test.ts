@@ -138,6 +138,13 @@ test('keeps the best checkpoint when it is no longer among the reported ones', (
   assert.equal(checkpoints?.history?.length, 10);
 });
 
+test('shows branch points however many checkpoints came after them', () => {
+  const items = Array.from({ length: 30 }, (_, i) => ({ ...checkpoint(i + 1), tokens: BigInt(1000 * (i + 1)) }));
+  const branchPoints = { keepSteps: [2, 40], keepTokens: ['4500', '25K'] };
+  const { status } = mergeReport({}, aReport({ checkpoints: { items, bestStep: 0n } }), { ...context, branchPoints });
+  assert.deepEqual(status.checkpoints?.history?.map((record) => record.step), [30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 5, 2]);
+});
+
 const anyDouble = fc.double();
 const anyInt64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
 const anyText = fc.string({ maxLength: 3000, unit: 'binary' });

@@ -1,5 +1,7 @@
 // A report from a trainer folded into the part of a run's status that ingest owns. Pure.
 import type { Checkpoints, Point, Progress as ReportedProgress, ReportRequest, Score, Validation } from '../gen/telemetry_pb.js';
+import { listedSteps } from '../api/branchPoints.ts';
+import type { BranchPoints } from '../api/branchPoints.ts';
 import type { CheckpointRecord, CurvePoint, Progress, RunStatus } from '../api/status.ts';
 import { hasValidation, mergeCurve } from './curve.ts';
 import { numberChecks } from './numbers.ts';
@@ -13,6 +15,8 @@ export interface MergeContext {
   readonly now: string;
   /** status.checkpointDirectoryUri; checkpoints are left out while the run has none. */
   readonly checkpointDirectoryUri: string | undefined;
+  /** Of spec.checkpoint. */
+  readonly branchPoints?: BranchPoints | undefined;
 }
 
 export interface Merged {
@@ -23,8 +27,9 @@ export interface Merged {
   readonly refusedFields: number;
 }
 
-/** Checkpoints in status.checkpoints.history. */
-export const MAX_CHECKPOINTS = 10;
+/** Checkpoints in status.checkpoints.history beside those that are branch points. */
+const MAX_CHECKPOINTS = 10;
+const MAX_HISTORY = 74;
 /** A checkpoint as a message of the stream or a termination message tells it. */
 export interface ReportedCheckpoint {
   readonly step: bigint | number;
@@ -160,7 +165,13 @@ function checkpointsOf(before: ReportedStatus['checkpoints'], from: Checkpoints,
   const history = records.toSorted((a, b) => b.step - a.step);
   const bestStep = checks.whole(from.bestStep);
   const best = [...history, before?.best].find((record) => record?.step === bestStep);
-  return present({ latest: history[0], best, history: history.slice(0, MAX_CHECKPOINTS) });
+  return present({ latest: history[0], best, history: shortened(history, context.branchPoints) });
+}
+
+/** What a status shows of all checkpoints, newest first. */
+export function shortened(history: readonly CheckpointRecord[], branchPoints: BranchPoints = {}): CheckpointRecord[] {
+  const listed = new Set(listedSteps(history, branchPoints));
+  return history.filter(({ step }, place) => place < MAX_CHECKPOINTS || listed.has(step)).slice(0, MAX_HISTORY);
 }
 
 /** The record of a reported checkpoint. Its URI is made from the run's own directory: a trainer cannot point anywhere else. */

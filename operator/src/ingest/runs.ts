@@ -1,4 +1,5 @@
 // The runs ingest knows, by UID: from the caches of both kinds, or read from the API server where a cache may lag.
+import type { BranchPoints } from '../api/branchPoints.ts';
 import type { RunStatus } from '../api/status.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import type { KubeObject, Resource } from '../runtime/object.ts';
@@ -7,7 +8,7 @@ import { get } from '../runtime/verbs.ts';
 
 /** What ingest reads of a PolarPretrain or PolarFinetune. */
 export interface Run extends KubeObject {
-  readonly spec?: { readonly suspend?: boolean };
+  readonly spec?: { readonly suspend?: boolean; readonly checkpoint?: BranchPoints };
   readonly status?: RunStatus;
 }
 
@@ -53,13 +54,18 @@ export function runsFrom(client: KubeClient, caches: readonly RunCache[]): Runs 
 export interface Wish {
   /** Save a checkpoint and leave: the run is suspended or being deleted, or its present attempt is asked to stop. */
   readonly saveAndStop: boolean;
-  /** Steps of checkpoints that other objects refer to. */
+  /** Steps of checkpoints that stay: other objects refer to them, or the spec lists them. */
   readonly keepSteps: readonly number[];
 }
 
 export function wishOf({ spec, metadata, status }: Run): Wish {
   const isAskedToStop = status?.stopRequest?.attempt !== undefined && status.stopRequest.attempt === status.attempt;
-  return { saveAndStop: spec?.suspend === true || metadata.deletionTimestamp !== undefined || isAskedToStop, keepSteps: status?.protectedSteps ?? [] };
+  return { saveAndStop: spec?.suspend === true || metadata.deletionTimestamp !== undefined || isAskedToStop, keepSteps: keptSteps(spec, status) };
+}
+
+function keptSteps(spec: Run['spec'], { protectedSteps = [] }: RunStatus = {}): readonly number[] {
+  const listed = spec?.checkpoint?.keepSteps;
+  return listed === undefined ? protectedSteps : [...listed, ...protectedSteps];
 }
 
 export function isSameWish(a: Wish, b: Wish): boolean {

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import type { CheckpointRecord, CurvePoint, Progress } from '../api/status.ts';
 import { hasValidation, mergeCurve } from './curve.ts';
-import { MAX_CHECKPOINTS, carried, checkpointRecordOf, positionOf, present, supersede } from './merge.ts';
+import { carried, checkpointRecordOf, positionOf, present, shortened, supersede } from './merge.ts';
 import type { MergeContext, ReportedStatus } from './merge.ts';
 import { numberChecks } from './numbers.ts';
 import type { NumberChecks } from './numbers.ts';
@@ -91,5 +91,5 @@ function checkpointsOf(status: ReportedStatus, from: Termination, checks: Number
   if (found.length === 0) return status.checkpoints;
   const history = [...new Map([...known, ...found].map((record) => [record.step, record])).values()].toSorted((a, b) => b.step - a.step);
   const best = found.find((record) => record.step === from.best?.step) ?? status.checkpoints?.best;
-  return present({ latest: history[0], best, history: history.slice(0, MAX_CHECKPOINTS) });
+  return present({ latest: history[0], best, history: shortened(history, context.branchPoints) });
 }

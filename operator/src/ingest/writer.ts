@@ -3,6 +3,7 @@
 //   submit -> merged into memory (accepted) -> waits for the least interval, then for a turn -> written (kept)
 //   conflict, or an answer that did not come: read the status anew, merge everything unkept into it, wait for a turn again
 import { MANAGER_INGEST } from '../api/labels.ts';
+import type { BranchPoints } from '../api/branchPoints.ts';
 import { isConflict, isNotFound } from '../runtime/apiError.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import { jittered } from '../runtime/clock.ts';
@@ -52,6 +53,7 @@ interface Waiting extends Submission {
 interface Known {
   readonly resourceVersion: string | undefined;
   readonly checkpointDirectoryUri: string | undefined;
+  readonly branchPoints: BranchPoints | undefined;
   readonly reported: ReportedStatus;
 }
 
@@ -123,9 +125,9 @@ export class RunWriter {
     this.#settle(this.#waiting.splice(0), new Error('writer is closed'));
   }
 
-  #merge(waiting: Waiting, { checkpointDirectoryUri }: Known): void {
+  #merge(waiting: Waiting, { checkpointDirectoryUri, branchPoints }: Known): void {
     try {
-      this.#merged = waiting.fold(this.#merged, { now: new Date(serverNow()).toISOString(), checkpointDirectoryUri });
+      this.#merged = waiting.fold(this.#merged, { now: new Date(serverNow()).toISOString(), checkpointDirectoryUri, branchPoints });
     } catch (error) {
       // What cannot be merged must not keep others from it.
       this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
@@ -175,8 +177,7 @@ export class RunWriter {
     this.#hurryTurn = () => undefined;
     await this.#begin(async () => {
       try {
-        const { resourceVersion, checkpointDirectoryUri } = knownOf(await this.#apply(known, written));
-        this.#known = { resourceVersion, checkpointDirectoryUri, reported: written };
+        this.#known = { ...knownOf(await this.#apply(known, written)), reported: written };
       } catch (error) {
         // Also an error without an answer may hide a write: what is there now has to be read.
         this.#known = undefined;
@@ -239,10 +240,11 @@ export class RunWriter {
   }
 }
 
-function knownOf({ metadata, status }: Run): Known {
+function knownOf({ metadata, spec, status }: Run): Known {
   const { progress, validation, checkpoints, curve, checkpointDirectoryUri } = status ?? {};
   const reported = { ...(progress && { progress }), ...(validation && { validation }), ...(checkpoints && { checkpoints }), ...(curve && { curve }) };
-  return { resourceVersion: metadata.resourceVersion, checkpointDirectoryUri, reported };
+  const { keepSteps, keepTokens } = spec?.checkpoint ?? {};
+  return { resourceVersion: metadata.resourceVersion, checkpointDirectoryUri, branchPoints: { keepSteps, keepTokens }, reported };
 }
 
 function isGone(error: unknown): boolean {

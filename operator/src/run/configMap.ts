@@ -28,7 +28,7 @@ export function runConfigOf(of: Attempt): RunConfig {
   const { run, attempt, spec: { spec } } = of;
   const { namespace, name, uid } = run.metadata;
   const { keepLast, keepBest } = spec.checkpoint;
-  const { resumeBeforeStep, protectedSteps: keepSteps } = run.status;
+  const { resumeBeforeStep } = run.status;
   return {
     apiVersion: API_VERSION, kind: run.kind, run: { namespace, name, uid, attempt },
     gang: gangOf(of), ...telemetryOf(of), seed: spec.seed,
@@ -36,7 +36,16 @@ export function runConfigOf(of: Attempt): RunConfig {
     validation: spec.validation,
     engine: spec.engine, ...resumeOf(of), watch: watchOf(of.spec), export: spec.export,
     ...(resumeBeforeStep === undefined ? {} : { resumeBeforeStep }),
-    checkpoint: { ...placeOf(run, of.spec), ...intervalOf(of), keepLast, keepBest, ...(keepSteps === undefined ? {} : { keepSteps }) },
+    checkpoint: { ...placeOf(run, of.spec), ...intervalOf(of), keepLast, keepBest, ...keptOf(of) },
+  };
+}
+
+/** Branch points of the spec, and steps that other objects refer to. */
+function keptOf({ run: { status: { protectedSteps } }, spec: { spec: { checkpoint } } }: Attempt): Pick<RunConfig['checkpoint'], 'keepSteps' | 'keepTokens'> {
+  const { keepSteps, keepTokens } = checkpoint;
+  return {
+    ...(keepSteps === undefined && protectedSteps === undefined ? {} : { keepSteps: [...new Set([...keepSteps ?? [], ...protectedSteps ?? []])] }),
+    ...(keepTokens === undefined ? {} : { keepTokens: keepTokens.map(parseCount) }),
   };
 }
 

@@ -1,6 +1,8 @@
 // What the checkpoints of a run without workers need: told, verified, thinned out or deleted by a short Job, one at a time.
 import { createHash } from 'node:crypto';
 import { ANNOTATION_TASK, ANNOTATION_VERIFY, REGISTRY_CONTAINER } from '../api/labels.ts';
+import { listedSteps } from '../api/branchPoints.ts';
+import type { BranchPoints } from '../api/branchPoints.ts';
 import type { CheckpointRecord, RunStatus } from '../api/status.ts';
 import type { Action } from '../runtime/apply.ts';
 import type { KubeObject } from '../runtime/object.ts';
@@ -75,27 +77,26 @@ function verifyTask(s: Situation): Wanted | undefined {
   return asked === undefined || asked === '' ? undefined : { task: 'verify', key: hash([asked]) };
 }
 
-/** keepLast or keepBest was lowered, or another object stopped referring to a checkpoint. */
+/** keepLast or keepBest was lowered, or a checkpoint is listed or referred to no longer. */
 function gcTask(s: Situation): Wanted | undefined {
   const spec = s.seen.run.spec?.spec.checkpoint;
   const history = s.seen.run.status.checkpoints?.history ?? [];
   if (spec === undefined) return undefined;
-  const keep = keptSteps(history, { ...spec, keepSteps: s.seen.run.status.protectedSteps ?? [] });
+  const keep = keptSteps(history, spec, s.seen.run.status.protectedSteps);
   const excess = history.filter(({ step }) => !keep.has(step)).map(({ step }) => step);
   return excess.length === 0 ? undefined : { task: 'gc', key: hash([spec.keepLast, spec.keepBest, ...excess]) };
 }
 
-interface Retention {
+interface Retention extends BranchPoints {
   readonly keepLast: number;
   readonly keepBest: number;
-  readonly keepSteps: readonly number[];
 }
 
 /** The steps that a retention keeps of a history; as in trainer/polar/retention.py. */
-export function keptSteps(history: readonly CheckpointRecord[], { keepLast, keepBest, keepSteps }: Retention): ReadonlySet<number> {
+function keptSteps(history: readonly CheckpointRecord[], { keepLast, keepBest, ...listed }: Retention, protectedSteps: readonly number[] = []): ReadonlySet<number> {
   const newest = history.toSorted((a, b) => b.step - a.step).slice(0, Math.max(1, keepLast));
   const best = history.filter(({ valLoss }) => valLoss !== undefined).toSorted((a, b) => Number(a.valLoss) - Number(b.valLoss) || b.step - a.step).slice(0, keepBest);
-  return new Set([...newest, ...best].map(({ step }) => step).concat(keepSteps));
+  return new Set([...newest, ...best].map(({ step }) => step).concat(listedSteps(history, listed), protectedSteps));
 }
 
 function recordOf(s: Situation, job: Job, wanted: Wanted): RegistryRecord {

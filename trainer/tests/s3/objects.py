@@ -31,13 +31,13 @@ def remote_in(server: Server, root: Path, name: str | None = None) -> Remote:
     return Remote(S3(bucket=BUCKET, prefix=prefix, endpoint=server.endpoint), root)
 
 
-def saver_of(remote: Remote, *, last: int = 10, best: int = 0, before: int | None = None) -> Saver:
-    return Saver(Home(root=remote.root, remote=remote, before=before), keep=Keep(last=last, best=best), dist=Dist())
+def saver_of(remote: Remote, keep: Keep | None = None, *, before: int | None = None) -> Saver:
+    return Saver(Home(root=remote.root, remote=remote, before=before), keep=keep or Keep(last=10, best=0), dist=Dist())
 
 
 def save(remote: Remote, *snapshots: Snapshot, last: int = 10, before: int | None = None) -> list[int]:
     """Saves one after the other and returns the steps that are in the bucket."""
-    saver = saver_of(remote, last=last, before=before)
+    saver = saver_of(remote, Keep(last=last, best=0), before=before)
     for snapshot in snapshots:
         saver.submit(snapshot)
         saver.close()

@@ -22,6 +22,7 @@ from polar.config_runtime import S3
 from polar.errors import CheckpointError, PolarError
 from polar.manifest import FILES, MANIFEST
 from polar.remote import Remote
+from polar.retention import Keep
 from polar.s3 import Bucket
 from polar.s3_errors import StoreDeniedError, StoreDownError
 from polar.team import Team
@@ -214,6 +215,19 @@ def test_training_goes_on_while_the_store_is_away_and_the_newest_checkpoint_is_b
         assert loaded_step(remote) == 400
 
 
+def test_branch_points_that_wait_for_the_store_are_all_brought_there_later(tmp_path: Path) -> None:
+    with running(tmp_path / "s3") as server:
+        keep = Keep(last=1, best=0, steps=lambda: [200], tokens=(350_000,))
+        saver = saver_of(remote_in(server, tmp_path / "out"), keep)
+        server.stop()
+        for step in (100, 200, 300, 400, 500, 600):
+            saver.submit(a_snapshot(step))
+            saver.wait()
+        threading.Timer(1, server.start).start()
+        saver.close()
+        assert [one.step for one in saver.complete()] == [200, 400, 600]
+
+
 def test_a_start_waits_for_a_store_that_is_away_and_says_in_the_end_what_to_check(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,7 +275,7 @@ def test_a_right_that_is_missing_is_named(tmp_path: Path, server: Server, monkey
 
 
 def test_old_checkpoints_go_and_those_that_stay_are_untouched(remote: Remote, tmp_path: Path, server: Server) -> None:
-    saver = saver_of(remote, last=2, best=1)
+    saver = saver_of(remote, Keep(last=2, best=1))
     for step, loss in ((100, 0.5), (200, 0.1), (300, 0.4), (400, 0.3), (500, None)):
         saver.submit(a_snapshot(step, val_loss=loss))
         saver.wait()
