@@ -52,7 +52,7 @@ export interface Extrapolation {
 
 export type WarningCode =
   | 'SpanTooSmall' | 'TooFewPoints' | 'OffsetAtZero' | 'OffsetNotResolved' | 'ExponentIncludesZero' | 'LossRises'
-  | 'Curvature' | 'Outliers' | 'Collinear' | 'IntervalsWide' | 'NoVariation' | 'FormRejected' | 'ExtrapolatesBadly' | 'ManyOptima';
+  | 'Curvature' | 'Outliers' | 'Collinear' | 'FormRejected' | 'ExtrapolatesBadly' | 'ManyOptima' | 'NoVariation';
 
 /** A law fitted to observations. Plain data: it survives JSON. */
 export interface Fit {
