@@ -23,6 +23,10 @@ import { Fence, fencedClient, now } from './runtime/fence.ts';
 import type { Log } from './runtime/log.ts';
 import { collectProcessMetrics, registry } from './runtime/metrics.ts';
 import { serverNow } from './runtime/serverTime.ts';
+import { allSweepCaches, sweepCaches } from './sweep/caches.ts';
+import type { SweepCaches } from './sweep/caches.ts';
+import { sweepController } from './sweep/controllers.ts';
+import { sweepMetrics } from './sweep/metrics.ts';
 import { startTracing } from './tracing.ts';
 
 const LEASE_NAME = 'polar-operator';
@@ -43,7 +47,7 @@ async function main(): Promise<void> {
   const stop = stopSignal(log);
   // Renewals have connections of their own: they wait for nothing else.
   const [client, leaseClient] = [await clientFor(loadKubeConfig()), await clientFor(loadKubeConfig())];
-  await runReplica({ config, log, client, stop, caches: runCaches({ client, log }), election: electionOf(config, leaseClient, log), ingest: undefined });
+  await runReplica({ config, log, client, stop, caches: runCaches({ client, log }), sweeps: sweepCaches({ client, log }), election: electionOf(config, leaseClient, log), ingest: undefined });
   await Promise.all([client.close(), leaseClient.close(), endTracing()]);
 }
 
@@ -53,6 +57,7 @@ interface Replica {
   readonly client: KubeClient;
   readonly stop: AbortSignal;
   readonly caches: Caches;
+  readonly sweeps: SweepCaches;
   readonly election: Election | undefined;
   /** Undefined until it serves. */
   ingest: Ingest | 'off' | undefined;
@@ -60,12 +65,13 @@ interface Replica {
 
 /** Endpoints, caches and ingest as long as the process lives; controllers while it leads. */
 async function runReplica(replica: Replica): Promise<void> {
-  const { config, caches, election, stop } = replica;
+  const { config, caches, sweeps, election, stop } = replica;
   const host = config['bind-address'];
   runMetrics({ registry, runsOf: (kind) => caches.runs[kind].store.list(), isLeading: () => election === undefined || election.state === 'leading', maxSeries: config['max-run-series'], now: serverNow });
+  sweepMetrics({ registry, sweepsOf: () => sweeps.sweeps.store.list(), isLeading: () => election === undefined || election.state === 'leading', maxSeries: config['max-run-series'] });
   const endpoints = [await serveHealth(host, config['health-port'], checksOf(replica)), await serveMetrics(host, config['metrics-port'], registry)];
   const standby = new AbortController();
-  const watching = allCaches(caches).map((cache) => cache.run(standby.signal));
+  const watching = [...allCaches(caches), ...allSweepCaches(sweeps)].map((cache) => cache.run(standby.signal));
   const ingest = await ingestOf(replica);
   replica.ingest = ingest ?? 'off';
   const work = lead(replica, settingsOf(config, ingest));
@@ -81,21 +87,22 @@ function electionOf(config: Config, client: KubeClient, log: Log): Election | un
 }
 
 /** What the leader does: everything goes through its fence. */
-function lead({ config, client, caches, log }: Replica, settings: Settings): Lead {
-  return ({ fence, signal }) => {
+function lead({ config, client, caches, sweeps, log }: Replica, settings: Settings): Lead {
+  return async ({ fence, signal }) => {
     const fenced = fencedClient(client, fence);
     const events = eventRecorder(fenced, 'polar-operator', log);
-    return runControllers({ client: fenced, caches, log, settings: () => settings, now: serverNow, workers: config.workers, events }, signal);
+    const shared = { client: fenced, caches, log, now: serverNow, workers: config.workers, events };
+    await Promise.all([runControllers({ ...shared, settings: () => settings }, signal), sweepController({ ...shared, sweepCaches: sweeps }, signal)]);
   };
 }
 
 function checksOf(replica: Replica): Checks {
-  const { config, caches, election, stop } = replica;
+  const { config, caches, sweeps, election, stop } = replica;
   return {
     live: () => (election === undefined ? [] : deadlockProblems(election)),
     ready: () => [
       ...(stop.aborted ? ['stopping'] : []),
-      ...cacheProblems(allCaches(caches), Date.now()),
+      ...cacheProblems([...allCaches(caches), ...allSweepCaches(sweeps)], Date.now()),
       ...(replica.ingest === undefined ? ['ingest: not serving yet'] : []),
       ...(election === undefined ? [] : votingProblems(election, config.election.leaseDurationMs)),
     ],

@@ -53,3 +53,15 @@ export interface PointRecord {
   /** RFC 3339. */
   readonly completedTime: string;
 }
+
+/** One run of a point, or a trunk, as it is kept when it has ended. */
+export interface RunRecord extends Omit<PointRecord, 'outcome'> {
+  /** Removed: the point was taken off the axes before its end. */
+  readonly outcome: Outcome | 'Removed';
+  /** 0 for the first run of the point. */
+  readonly retry: number;
+  /** What counts against budget.flops: 6 N D of this run alone, without the trunk it continues. */
+  readonly spentFlops: number;
+  /** A run that others branch from; its point is the largest of theirs and it measures nothing itself. */
+  readonly isTrunk?: boolean;
+}

@@ -1,0 +1,65 @@
+// Sweeps against a real API server and garbage collector; a script plays the runs.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RUN_RESOURCES } from '../../operator/src/run/caches.ts';
+import { controllerOf } from '../../operator/src/runtime/object.ts';
+import { create } from '../../operator/src/runtime/verbs.ts';
+import { eventually } from './runWorld.ts';
+import { sweepStage } from './sweepWorld.ts';
+import type { Child } from './sweepWorld.ts';
+
+const stage = sweepStage('sweep');
+
+const FOUR = { axes: { sizes: [{ size: '1M' }, { size: '300K' }], steps: [20, 10], seeds: [0] } };
+const succeeds = (child: Child): { loss: number } => ({ loss: 0.5 + child.metadata.name.length / 1000 });
+
+test('trains every point, two at a time, the smallest first, and keeps what each measured', async () => {
+  stage.world.script = succeeds;
+  const sweep = await stage.world.sweep('demo', { ...FOUR, parallelism: 2 });
+  const end = await stage.world.until('demo', 'Complete', 'True');
+  assert.equal(end.reason, 'AllPointsDone');
+  const { status } = await stage.world.read('demo');
+  assert.deepEqual([status?.phase, status?.done, status?.points], ['Complete', '4/4', { total: 4, waiting: 0, running: 0, succeeded: 4, failed: 0, stopped: 0 }]);
+  assert.ok(stage.world.mostRunning <= 2, String(stage.world.mostRunning));
+  const children = await stage.world.children();
+  assert.equal(children.length, 4);
+  for (const child of children) assert.equal(controllerOf(child)?.uid, sweep.metadata.uid);
+  const records = await stage.world.points();
+  assert.deepEqual(records.map(({ outcome }) => outcome), ['Succeeded', 'Succeeded', 'Succeeded', 'Succeeded']);
+  assert.deepEqual(records.map(({ curve, valPairs }) => [curve.length, valPairs]), Array.from({ length: 4 }, () => [10, 500]));
+});
+
+test('tries a failed point again and then records it as failed, without touching the others', async () => {
+  stage.world.script = (child) => (child.spec.model.size === '300K' && child.spec.budget.steps === 10 ? { failure: 'pool/a.jsonl:17: no' } : { loss: 0.5 });
+  await stage.world.sweep('demo', { ...FOUR, parallelism: 4, maxRetries: 2 });
+  await stage.world.until('demo', 'Complete', 'True');
+  const { status } = await stage.world.read('demo');
+  assert.deepEqual([status?.points?.succeeded, status?.points?.failed, status?.runs], [3, 1, { started: 6, retries: 2 }]);
+  const [failure] = status?.failures ?? [];
+  assert.match(failure?.run ?? '', /^demo-[0-9a-f]{10}-r2$/);
+  assert.match(failure?.message ?? '', /pool\/a.jsonl:17/);
+});
+
+test('names a foreign object in its way and starts the other points', async () => {
+  const first = await stage.world.sweep('demo', { axes: { sizes: [{ size: '300K' }], steps: [10] } });
+  const [child] = await eventually(async () => {
+    const all = await stage.world.children();
+    assert.equal(all.length, 1);
+    return all;
+  });
+  assert.ok(child);
+  await stage.restart(null);
+  await stage.admin.request('DELETE', `/apis/polar.training/v1alpha1/namespaces/${stage.world.namespace}/polarsweeps/demo`);
+  await eventually(async () => assert.equal((await stage.world.children()).length, 0));
+  await create(stage.admin, RUN_RESOURCES.PolarPretrain, { ...child, metadata: { name: child.metadata.name, namespace: stage.world.namespace } } as unknown as Child);
+  stage.world.script = (one) => (one.metadata.name === child.metadata.name ? undefined : { loss: 0.5 });
+  await stage.restart();
+  const second = await stage.world.sweep('demo', { axes: { sizes: [{ size: '300K' }], steps: [10, 20] }, parallelism: 2 });
+  assert.notEqual(first.metadata.uid, second.metadata.uid);
+  const taken = await stage.world.until('demo', 'Accepted', 'False', 'NameTaken');
+  assert.match(taken.message, new RegExp(`${child.metadata.name}" already exists and has no controller`));
+  await eventually(async () => assert.equal((await stage.world.read('demo')).status?.points?.succeeded, 1));
+  await stage.admin.request('DELETE', `/apis/polar.training/v1alpha1/namespaces/${stage.world.namespace}/polarpretrains/${child.metadata.name}`);
+  stage.world.script = succeeds;
+  await stage.world.until('demo', 'Complete', 'True');
+});
