@@ -49,6 +49,10 @@ export default tseslint.config(
   forbid(['operator/src/ingest/**/*.ts'], ['**/run/*', '**/sweep/*'], 'ingest meets run through the API server only.'),
   forbid(['operator/src/api/**/*.ts'], ['**/runtime/*', '**/run/*', '**/ingest/*', '@kubernetes/*', 'node:*'], 'api declares fields and imports nothing but zod.'),
   forbid(['operator/src/workers/**/*.ts'], ['**/run/*', '**/sweep/*', '**/ingest/*', '**/runtime/*'], 'workers are programs of their own: they share nothing with the controllers but api.'),
+  forbid(['operator/src/cli/**/*.ts'], [
+    '**/run/*', '**/ingest/*', '**/workers/*', '**/runtime/*', '!**/runtime/apiError.ts', '!**/runtime/object.ts',
+    '**/sweep/*', '!**/sweep/fit', '!**/sweep/grid.ts', '!**/sweep/naming.ts', '!**/sweep/point.ts', '!**/sweep/records.ts',
+  ], 'the command line shares fits, records and names with the operator, never its controllers.'),
   pure,
   { files: ['**/*.mjs'], ...tseslint.configs.disableTypeChecked, rules: { ...tseslint.configs.disableTypeChecked.rules, 'no-restricted-exports': 'off' } },
 );

@@ -1,0 +1,69 @@
+// A sweep as data: JSON and YAML for programs, CSV that `fit` reads, and the chart that is drawn.
+import type { FitStatus } from '../api/sweepStatus.ts';
+import { describePoint } from '../sweep/naming.ts';
+import type { Chart } from './chart.ts';
+import { chartOf } from './chart.ts';
+import { Failure } from './command.ts';
+import { lawOfStatus, observationOf, sweepPoints } from './sweepPoints.ts';
+import type { SweepView } from './sweepRead.ts';
+
+/** Fits and predictions exactly as in the status; points with all that was recorded. */
+export function sweepJson(view: SweepView): Record<string, unknown> {
+  const { metadata: { name, namespace, uid }, status } = view;
+  return {
+    name, namespace, uid, phase: status.phase, conditions: status.conditions ?? [],
+    points: status.points ?? {}, spent: status.spent ?? {}, reserved: status.reserved ?? {},
+    fits: status.fits ?? [], prediction: status.prediction ?? [], failures: status.failures ?? [], next: status.next ?? [],
+    records: sweepPoints(view).map(({ id, point, state, record, live }) => ({ ...record, id, point, state, ...(live === undefined ? {} : { run: { name: live.name } }) })),
+  };
+}
+
+const HEADER = ['id', 'point', 'size', 'params', 'tokens', 'flops', 'loss', 'lossStandardError', 'learningRate', 'batchTriplets', 'seed', 'steps', 'gpuHours', 'run', 'completedTime'] as const;
+
+/** The points that are fitted, in the units of spec.fit. */
+export function sweepCsv(view: SweepView): string {
+  const rows = sweepPoints(view).flatMap((each) => {
+    const observation = observationOf(view, each);
+    if (observation === undefined || each.record === undefined) return [];
+    const { point, record } = each;
+    const { size, learningRate, batchTriplets, seed } = point;
+    const error = view.spec.fit.policies === 'unseen' ? record.unseenLossStandardError : record.valLossStandardError;
+    return [[each.id, describePoint(point), size, observation.parameters, observation.tokens, observation.flops, observation.loss, error, learningRate, batchTriplets, seed, record.steps, record.gpuHours, record.run.name, record.completedTime]];
+  });
+  return [HEADER, ...rows].map((row) => row.map(cell).join(',')).join('\n') + '\n';
+}
+
+/** A leading sign that a spreadsheet would take for a formula cannot occur: names and numbers only. */
+function cell(value: string | number | undefined): string {
+  const text = String(value ?? '');
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+export interface LawChoice {
+  readonly form?: string;
+  readonly x?: string;
+}
+
+/** The first fit of the status that was asked for and has parameters. Throws Failure when there is none. */
+export function chosenFit({ metadata, status: { fits = [] } }: SweepView, { form, x }: LawChoice): FitStatus {
+  const found = fits.find((fit) => (form === undefined || fit.form === form) && (x === undefined || fit.x === x) && lawOfStatus(fit) !== undefined);
+  if (found !== undefined) return found;
+  const has = fits.map((fit) => `${fit.form ?? '?'} over ${fit.x ?? '?'}`).join(', ');
+  throw new Failure(`PolarSweep ${metadata.namespace}/${metadata.name}: status.fits has no ${form ?? 'law'}${x === undefined ? '' : ` over ${x}`}, only ${has === '' ? 'nothing yet: a fit needs at least three finished points' : has}`);
+}
+
+/** Draws a law of the status; nothing is fitted here. */
+export function sweepChart(view: SweepView, fit: FitStatus): Chart {
+  const law = lawOfStatus(fit);
+  if (law === undefined) throw new Failure(`PolarSweep ${view.metadata.name}: the law ${fit.form ?? ''} has no parameters`);
+  const number = (text: string | undefined): number | undefined => (text === undefined || text === '' ? undefined : Number(text));
+  const targets = (view.status.prediction ?? []).flatMap(({ name = '', form, x, parameters, tokens, flops, loss, lower, upper }) => {
+    if (form !== fit.form || x !== fit.x || loss === undefined) return [];
+    const place = { parameters: number(parameters), tokens: number(tokens), flops: number(flops), lower: number(lower), upper: number(upper) };
+    return [{ name, loss: Number(loss), ...Object.fromEntries(Object.entries(place).filter(([, value]) => value !== undefined)) }];
+  });
+  return chartOf({
+    title: `${view.metadata.namespace}/${view.metadata.name}`, law, note: `${String(fit.points ?? 0)} runs, R\u00b2 ${fit.r2 ?? '-'}`,
+    fitted: sweepPoints(view).flatMap((point) => observationOf(view, point) ?? []), heldOut: [], targets,
+  });
+}
