@@ -66,12 +66,17 @@ def onnx_card(facts: dict[str, Any]) -> str:
 _ONNX = [
     "## Use",
     "",
-    "    prefix_ids int64 [S]          the tokens that all candidates begin with, BOS first",
-    "    candidate_ids int64 [G, C]    the tokens after it, padded on the right",
-    "    candidate_lengths int64 [G]   real tokens of each candidate; the last one is the reward token",
-    "    scores float32 [G]",
+    "The inputs are a stream of tokens without padding, in which candidates may share a prefix:",
     "",
-    "S, G, C and the lengths are at least 1. The prefix is computed once for all candidates.",
+    "    ids int64 [N], positions int64 [N]   segments one after the other; places of the tokens in their sequences",
+    "    blocks int64 [B, 5]    neighbouring rows of a segment, 128 or so, in the order of the stream: first row,",
+    "                           row after the last, first shared key, key after the last shared, first own key",
+    "    rewards int64 [R, 5]   the same for single rows, the reward tokens",
+    "    past float32 [2L, K, P, E], keep int64 [T]   keys and values of an earlier run, rows to keep; P, T may be 0",
+    "    scores float32 [R], kept float32 [2L, K, T, E]",
+    "",
+    "Row i is key P + i. A row sees the shared keys of its block and its own keys up to itself. One sequence of n",
+    "tokens: positions 0..n-1, blocks [[0, n, 0, 0, 0]], rewards [[n-1, n, 0, 0, 0]].",
 ]
 
 

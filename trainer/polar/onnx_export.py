@@ -1,8 +1,8 @@
 """A folder with the model as an ONNX graph (onnx_model.py), for servers without Python.
 
-model.onnx        the graph; its metadata `polar` is the content of polar.json
+model.onnx        the graph; its metadata `polar` is the content of polar.json without `files`
 model.onnx.data   the weights, float32
-polar.json        checkpoint hash, encoding, limits, token ids
+polar.json        checkpoint hash, encoding, limits, token ids, `files`: SHA-256 of the three other files a server reads
 tokenizer.json    README.md
 """
 
@@ -13,8 +13,10 @@ from typing import BinaryIO
 
 import onnx
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, ValueInfoProto, helper
 
+from polar.config import Architecture
+from polar.durable import sha256_of
 from polar.export_card import onnx_card, provenance
 from polar.export_folder import new_folder
 from polar.onnx_model import ModelGraph
@@ -26,7 +28,14 @@ OPSET = 17
 IR_VERSION = 8
 ALIGNMENT = 64
 DATA_FILE = "model.onnx.data"
-INPUTS = {"prefix_ids": ["S"], "candidate_ids": ["G", "C"], "candidate_lengths": ["G"]}
+INPUTS: dict[str, list[str | int]] = {
+    "ids": ["N"],
+    "positions": ["N"],
+    "blocks": ["B", 5],
+    "rewards": ["R", 5],
+    "keep": ["T"],
+}
+OUTPUTS = ("scores", "kept")
 
 
 def export_onnx(source: Path, target: Path, *, replace: bool = False, beat: Callable[[], None] = lambda: None) -> None:
@@ -46,22 +55,31 @@ def export_onnx(source: Path, target: Path, *, replace: bool = False, beat: Call
                 stored.append(tensor)
                 beat()
         onnx.save(_model(weights, stored, text), str(folder / "model.onnx"))
-        (folder / "polar.json").write_text(text, encoding="utf-8")
         (folder / "tokenizer.json").write_text(encoder.to_json(), encoding="utf-8")
+        hashes = {name: sha256_of(folder / name) for name in ("model.onnx", DATA_FILE, "tokenizer.json")}
+        described = json.dumps({**facts, "files": hashes}, indent=2, ensure_ascii=False) + "\n"
+        (folder / "polar.json").write_text(described, encoding="utf-8")
         (folder / "README.md").write_text(onnx_card(facts), encoding="utf-8")
 
 
 def _model(weights: Weights, stored: list[TensorProto], facts: str) -> onnx.ModelProto:
-    graph = Graph()
-    scores = ModelGraph(graph, weights.architecture).scores()
-    graph.nodes.append(helper.make_node("Identity", [scores], ["scores"]))
+    graph, arch = Graph(), weights.architecture
+    found = ModelGraph(graph, arch).results()
+    graph.nodes += [helper.make_node("Identity", [own], [name]) for own, name in zip(found, OUTPUTS, strict=True)]
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, axes) for name, axes in INPUTS.items()]
-    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["G"])]
+    inputs.append(_cache("past", "P", arch))
+    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["R"]), _cache("kept", "T", arch)]
     whole = helper.make_graph(graph.nodes, "polar", inputs, outputs, initializer=[*graph.initializers, *stored])
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(whole, opset_imports=opsets, ir_version=IR_VERSION, producer_name="polar.export")
     helper.set_model_props(model, {"polar": facts})
     return model
+
+
+def _cache(name: str, length: str, arch: Architecture) -> ValueInfoProto:
+    """Keys and values of some rows, layer after layer."""
+    axes: list[str | int] = [2 * arch.num_layers, arch.num_key_value_heads, length, arch.head_size()]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, axes)
 
 
 def _write_weights(weights: Weights, file: BinaryIO) -> Iterator[TensorProto]:

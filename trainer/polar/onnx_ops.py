@@ -52,23 +52,32 @@ class Graph:
         """0 .. value - 1, of a value [1]."""
         return self.op("Range", self.constant(0), self.scalar(value), self.constant(1))
 
+    def fill(self, value: float, *sizes: int | str) -> str:
+        """A number everywhere, in this shape."""
+        return self.op(
+            "ConstantOfShape", self.shape(*sizes), value=numpy_helper.from_array(np.array([value], np.float32))
+        )
+
     def loop(self, trips: str, body: Callable[[str], str]) -> str:
-        """The results of body(number) for numbers [1] from 0 to trips - 1, stacked in front. trips is a value [1]."""
+        """The results of body(number) for numbers [1] from 0 to trips - 1, joined along their first axis, in which
+        they may differ. trips is a value [1]."""
         outer, self.nodes = self.nodes, []
-        number, going, still = (self._name(kind) for kind in ("number", "going", "still"))
+        names = ("number", "going", "still", "before", "after")
+        number, going, still, before, after = (self._name(kind) for kind in names)
         result = body(self.op("Unsqueeze", number, self.constant([0])))
         self.nodes.append(helper.make_node("Identity", [going], [still]))
-        stacked = self._name("stacked")
+        self.nodes.append(helper.make_node("SequenceInsert", [before, result], [after]))
+        results = self._name("results")
         inner = helper.make_graph(
             self.nodes,
-            stacked + "_body",
-            [_info(number, TensorProto.INT64, []), _info(going, TensorProto.BOOL, [])],
-            [_info(still, TensorProto.BOOL, []), _info(result, TensorProto.FLOAT, None)],
+            results + "_body",
+            [_info(number, TensorProto.INT64, []), _info(going, TensorProto.BOOL, []), _parts(before)],
+            [_info(still, TensorProto.BOOL, []), _parts(after)],
         )
         self.nodes = outer
-        always = self.constant(True, np.bool_)
-        self.nodes.append(helper.make_node("Loop", [self.scalar(trips), always], [stacked], name=stacked, body=inner))
-        return stacked
+        inputs = [self.scalar(trips), self.constant(True, np.bool_), self.op("SequenceEmpty", dtype=TensorProto.FLOAT)]
+        self.nodes.append(helper.make_node("Loop", inputs, [results], name=results, body=inner))
+        return self.op("ConcatFromSequence", results, axis=0)
 
     def _name(self, kind: str) -> str:
         self._count += 1
@@ -77,3 +86,7 @@ class Graph:
 
 def _info(name: str, kind: int, shape: Sequence[Any] | None) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)
+
+
+def _parts(name: str) -> ValueInfoProto:
+    return helper.make_tensor_sequence_value_info(name, TensorProto.FLOAT, None)

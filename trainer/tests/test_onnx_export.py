@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -10,15 +11,26 @@ import onnxruntime
 import pytest
 import torch
 from checkpoints import save_checkpoint
-from hf_folders import VOCAB, internlm2_config, internlm2_tensors, llama_tensors, write_folder
+from hf_folders import (
+    HEADS,
+    HIDDEN,
+    KV_HEADS,
+    LAYERS,
+    VOCAB,
+    internlm2_config,
+    internlm2_tensors,
+    llama_tensors,
+    write_folder,
+)
 
 from polar.manifest import read_manifest
 from polar.model import RewardModel
 from polar.onnx_export import export_onnx
-from polar.onnx_model import BLOCK
 from polar.packing import pack
 from polar.weights import open_weights
 
+BLOCK = 128
+EMPTY = np.zeros((2 * LAYERS, KV_HEADS, 0, HIDDEN // HEADS), np.float32)
 GOLDEN = Path(__file__).parents[2] / "testdata" / "onnx"
 
 
@@ -55,18 +67,39 @@ def drawn(prefix: int, groups: int, width: int, seed: int = 0) -> dict[str, Any]
     draw = np.random.default_rng(seed)
     lengths = draw.integers(1, width + 1, groups)
     lengths[-1] = width
+    candidates = [draw.integers(0, VOCAB, length) for length in lengths]
+    return {"prefix": draw.integers(0, VOCAB, prefix), "candidates": candidates}
+
+
+def fed(segments: list[Any], past: Any = EMPTY, keep: int = 0, block: int = BLOCK) -> dict[str, Any]:
+    """Inputs for segments (tokens, first position, shared keys, whether the last token is asked for)."""
+    blocks, rewards, start = [], [], 0
+    for tokens, _, shared, asked in segments:
+        end, own = start + len(tokens), past.shape[2] + start
+        blocks += [[row, min(row + block, end), 0, shared, own] for row in range(start, end, block)]
+        rewards += [[end - 1, end, 0, shared, own]] if asked else []
+        start = end
     return {
-        "prefix_ids": draw.integers(0, VOCAB, prefix),
-        "candidate_ids": draw.integers(0, VOCAB, (groups, width)),
-        "candidate_lengths": lengths,
+        "ids": np.concatenate([tokens for tokens, *_ in segments]),
+        "positions": np.concatenate([first + np.arange(len(tokens)) for tokens, first, *_ in segments]),
+        "blocks": np.array(blocks),
+        "rewards": np.array(rewards),
+        "past": past,
+        "keep": np.arange(keep),
     }
+
+
+def shared(given: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Inputs for one prefix and its candidates."""
+    prefix = len(given["prefix"])
+    behind = [(candidate, prefix, prefix, True) for candidate in given["candidates"]]
+    return fed([(given["prefix"], 0, 0, False), *behind], **options)
 
 
 @torch.no_grad()
 def wanted(model: RewardModel, given: dict[str, Any]) -> Any:
     """The scores of the whole sequences, one after the other, nothing shared."""
-    rows = zip(given["candidate_ids"], given["candidate_lengths"], strict=True)
-    sequences = [np.concatenate([given["prefix_ids"], row[:length]]).astype(np.int32) for row, length in rows]
+    sequences = [np.concatenate([given["prefix"], row]).astype(np.int32) for row in given["candidates"]]
     return np.array([float(model(pack([[sequence]], np.array([0])))) for sequence in sequences])
 
 
@@ -76,26 +109,34 @@ def wanted(model: RewardModel, given: dict[str, Any]) -> Any:
 )
 def test_scores_are_those_of_the_model(session: Any, model: RewardModel, prefix: int, groups: int, width: int) -> None:
     given = drawn(prefix, groups, width)
-    (got,) = session.run(None, given)
+    got, kept = session.run(None, shared(given))
+    assert kept.shape == EMPTY.shape
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, wanted(model, given), atol=1e-4)
 
 
 def test_a_candidate_scores_the_same_whatever_is_scored_beside_it(session: Any) -> None:
     given = drawn(20, 5, 12)
-    (together,) = session.run(None, given)
-    for row, length in enumerate(given["candidate_lengths"]):
-        alone = given["candidate_ids"][row : row + 1, :length]
-        one = {"prefix_ids": given["prefix_ids"], "candidate_ids": alone, "candidate_lengths": np.array([length])}
-        np.testing.assert_allclose(session.run(None, one)[0], together[row : row + 1], atol=1e-5)
+    (together,) = session.run(["scores"], shared(given))
+    for row, candidate in enumerate(given["candidates"]):
+        whole = fed([(np.concatenate([given["prefix"], candidate]), 0, 0, True)])
+        np.testing.assert_allclose(session.run(["scores"], whole)[0], together[row : row + 1], atol=1e-5)
 
 
-def test_padding_does_not_change_a_score(session: Any) -> None:
-    given = drawn(20, 5, 12)
-    other = given["candidate_ids"].copy()
-    for row, length in enumerate(given["candidate_lengths"]):
-        other[row, length:] = (other[row, length:] + 1) % VOCAB
-    np.testing.assert_array_equal(session.run(None, given)[0], session.run(None, {**given, "candidate_ids": other})[0])
+@pytest.mark.parametrize("block", [1, 3, 64, 1000])
+def test_the_size_of_blocks_does_not_change_a_score(session: Any, block: int) -> None:
+    given = drawn(70, 3, 65)
+    (together,) = session.run(["scores"], shared(given))
+    np.testing.assert_allclose(session.run(["scores"], shared(given, block=block))[0], together, atol=1e-5)
+
+
+def test_a_prefix_is_kept_for_later_runs(session: Any) -> None:
+    given = drawn(40, 6, 12)
+    (together,) = session.run(["scores"], shared(given))
+    first, past = session.run(None, shared({**given, "candidates": given["candidates"][:2]}, keep=40))
+    assert past.shape == (2 * LAYERS, KV_HEADS, 40, HIDDEN // HEADS)
+    later = fed([(candidate, 40, 40, True) for candidate in given["candidates"][2:]], past)
+    np.testing.assert_allclose(np.concatenate([first, session.run(["scores"], later)[0]]), together, atol=1e-5)
 
 
 def test_half_precision_weights_are_exported_too(tmp_path: Path) -> None:
@@ -104,14 +145,17 @@ def test_half_precision_weights_are_exported_too(tmp_path: Path) -> None:
     export_onnx(folder, tmp_path / "onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "onnx" / "model.onnx"), providers=["CPUExecutionProvider"])
     given = drawn(6, 2, 5)
-    np.testing.assert_allclose(session.run(None, given)[0], wanted(model_of(folder), given), atol=1e-4)
+    np.testing.assert_allclose(session.run(None, shared(given))[0], wanted(model_of(folder), given), atol=1e-4)
 
 
 def test_the_graph_is_valid_and_says_what_it_expects(saved: Path, exported: Path) -> None:
     onnx.checker.check_model(str(exported / "model.onnx"), full_check=True)
     graph = onnx.load(str(exported / "model.onnx"), load_external_data=False)
     facts = json.loads({entry.key: entry.value for entry in graph.metadata_props}["polar"])
-    assert facts == json.loads((exported / "polar.json").read_text())
+    described = json.loads((exported / "polar.json").read_text())
+    for name, sha256 in described.pop("files").items():
+        assert hashlib.sha256((exported / name).read_bytes()).hexdigest() == sha256
+    assert facts == described
     assert facts["manifestSha256"] == read_manifest(saved).sha256
     assert facts["encoding"]["maxLength"] == 60
     assert facts["encoding"]["wrapper"] == "sft"
@@ -126,11 +170,12 @@ def test_node_tests_run_the_graph_that_is_exported(tmp_path: Path) -> None:
     for number, sizes in enumerate([(1, 1, 1), (9, 3, 5), (BLOCK + 4, 2, BLOCK + 3)]):
         given = drawn(*sizes, seed=number)
         scores = wanted(model_of(folder), given).tolist()
-        cases.append({**{name: value.tolist() for name, value in given.items()}, "scores": scores})
+        candidates = [candidate.tolist() for candidate in given["candidates"]]
+        cases.append({"prefix": given["prefix"].tolist(), "candidates": candidates, "scores": scores})
     if os.environ.get("UPDATE_TESTDATA"):
         shutil.rmtree(GOLDEN, ignore_errors=True)
         GOLDEN.mkdir(parents=True)
-        for name in ("model.onnx", "model.onnx.data"):
+        for name in ("model.onnx", "model.onnx.data", "polar.json", "tokenizer.json"):
             shutil.copy(tmp_path / "onnx" / name, GOLDEN / name)
         (GOLDEN / "cases.json").write_text(json.dumps(cases) + "\n")
     graphs = [onnx.load(str(place / "model.onnx")).graph for place in (GOLDEN, tmp_path / "onnx")]
