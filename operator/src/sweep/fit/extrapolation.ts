@@ -1,8 +1,8 @@
 import { different } from './columns.ts';
-import { fitColumns } from './fit.ts';
+import { fitColumns } from './fitColumns.ts';
 import { lawAt } from './lawAt.ts';
 import type { Columns } from './columns.ts';
-import type { Settings } from './fit.ts';
+import type { Settings } from './settings.ts';
 import type { Extrapolation } from './types.ts';
 
 /** Sizes this close to the largest are held out with it. */

@@ -1,4 +1,4 @@
-import { Matrix, QrDecomposition, inverse } from 'ml-matrix';
+import { Matrix, QrDecomposition, SingularValueDecomposition, inverse } from 'ml-matrix';
 import { FitError } from './error.ts';
 import { squares, studentQuantile } from './numbers.ts';
 import type { Estimate } from './types.ts';
@@ -59,10 +59,9 @@ export function refitHyperLaw(optima: readonly (Scale & { readonly optimum: numb
   const used = VARIABLES.filter((_, k) => optima.length > 1 && squares(columns[k]!) > 1e-6 * optima.length);
   if (optima.length < used.length + 2) throw new FitError('optima', `at least ${used.length + 2} for the ${used.length} variables that vary`, String(optima.length));
   const rows = new Matrix(optima.map((_, i) => [1, ...used.map((name) => columns[VARIABLES.indexOf(name)]![i]!)]));
-  const qr = new QrDecomposition(rows);
-  if (!qr.isFullRank()) throw new FitError('optima', `${used.join(', ')} that vary independently`, 'variables that vary together');
+  if (new SingularValueDecomposition(rows).condition > 1e6) throw new FitError('optima', `${used.join(', ')} that vary independently`, 'variables that vary together');
   const right = Matrix.columnVector(lnY);
-  const solution = qr.solve(right);
+  const solution = new QrDecomposition(rows).solve(right);
   const residuals = Matrix.sub(right, rows.mmul(solution)).to1DArray();
   const objective = residuals.reduce((sum, r) => sum + r * r, 0);
   const degrees = optima.length - used.length - 1;

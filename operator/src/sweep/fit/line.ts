@@ -1,10 +1,11 @@
-import { rangeOf, r2Of } from './fit.ts';
+import { rangeOf, r2Of } from './bare.ts';
 import { squares, studentQuantile } from './numbers.ts';
 import { fitPower } from './power.ts';
 import { seeded, studentFactor } from './random.ts';
+import type { Bare } from './bare.ts';
 import type { Columns } from './columns.ts';
-import type { Bare, Settings } from './fit.ts';
 import type { Line } from './power.ts';
+import type { Settings } from './settings.ts';
 import type { Estimate } from './types.ts';
 
 /** The power form as a fit: t intervals of ln b and a; samples are drawn from the same Student's distribution. */

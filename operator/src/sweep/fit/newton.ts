@@ -15,7 +15,7 @@ export interface Minimum {
 
 const STEPS = 200;
 /** A step whose promised gain is below this part of the objective ends the descent. */
-const GAIN = 1e-13;
+const GAIN = 1e-12;
 
 /** No damping above it makes a step that helps: what is left is rounding. */
 const HOPELESS = 1e12;
@@ -26,11 +26,13 @@ export function descend(problem: Problem, start: Float64Array, box: Box): Minimu
   const local = newLocal(theta.length);
   evaluate(problem, theta, local);
   let damping = 0.1;
+  let growth = 2;
   for (let step = 0; step < STEPS && damping < HOPELESS; step++) {
     const trial = propose(local, theta, box, damping);
     if (trial !== undefined && trial.gain <= GAIN * local.value) break;
     const value = trial === undefined ? Infinity : valueAt(problem, trial.theta);
-    damping = damped(damping, trial === undefined ? 0 : (local.value - value) / trial.gain);
+    const ratio = trial === undefined ? 0 : (local.value - value) / trial.gain;
+    if (ratio > 0) { damping = eased(damping, ratio); growth = 2; } else { damping = Math.max(damping, 1e-6) * growth; growth *= 2; }
     if (trial === undefined || !(value < local.value)) continue;
     theta = trial.theta;
     evaluate(problem, theta, local);
@@ -38,10 +40,10 @@ export function descend(problem: Problem, start: Float64Array, box: Box): Minimu
   return { theta, value: local.value };
 }
 
-/** The next damping, from how much of the promised gain came true. */
-function damped(damping: number, ratio: number): number {
-  if (ratio > 0.75) return damping < 1e-8 ? 0 : damping / 8;
-  return ratio > 0.25 ? damping : Math.max(damping, 1e-4) * 4;
+/** The damping after a step that helped: less, the more of the promised gain came true. */
+function eased(damping: number, ratio: number): number {
+  const next = damping * Math.max(1 / 8, 1 - (2 * Math.min(ratio, 1) - 1) ** 3);
+  return next < 1e-8 ? 0 : next;
 }
 
 function clamp(value: number, box: Box, p: number): number {

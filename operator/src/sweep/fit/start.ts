@@ -17,10 +17,10 @@ export function startingPoints(problem: Problem, atMost: number): Minimum[] {
   const exponents = grid(x.length === 1 ? 40 : 14);
   const powers = x.map((column) => exponents.map((a) => column.map((value) => Math.exp(-a * value))));
   const cells = x.length === 1 ? exponents.map((_, i) => [i]) : exponents.flatMap((_, i) => exponents.map((__, j) => [i, j]));
-  const scored = cells.flatMap((cell) => {
+  const scored = cells.map((cell) => {
     const columns = cell.map((index, k) => powers[k]![index]!);
     const theta = linear(problem, columns, cell.map((index) => exponents[index]!));
-    return theta === undefined ? [] : [{ cell, theta, value: valueAt(problem, theta) }];
+    return { cell, theta, value: valueAt(problem, theta) };
   });
   scored.sort((left, right) => left.value - right.value);
   const chosen: typeof scored = [];
@@ -36,8 +36,8 @@ function grid(count: number): number[] {
   return Array.from({ length: count }, (_, i) => 0.01 * 400 ** (i / (count - 1)));
 }
 
-/** The non-negative coefficients of the law whose exponents are given. */
-function linear(problem: Problem, columns: readonly Float64Array[], exponents: readonly number[]): Float64Array | undefined {
+/** The non-negative coefficients of the law whose exponents are given; equal shares (of a loss of 1) where they cannot be told. */
+function linear(problem: Problem, columns: readonly Float64Array[], exponents: readonly number[]): Float64Array {
   const { y } = problem.design;
   const all = problem.offset ? [new Float64Array(y.length).fill(1), ...columns] : columns;
   const gram = Matrix.zeros(all.length, all.length);
@@ -51,8 +51,8 @@ function linear(problem: Problem, columns: readonly Float64Array[], exponents: r
       for (let q = 0; q <= p; q++) gram.set(p, q, gram.get(p, q) + weight * value * all[q]![i]! * relative);
     }
   }
-  const coefficients = projected(gram, right);
-  return coefficients === undefined ? undefined : Float64Array.from([...coefficients.map((value) => Math.max(NOTHING, Math.log(value))), ...exponents]);
+  const coefficients = projected(gram, right) ?? all.map(() => 1 / all.length);
+  return Float64Array.from([...coefficients.map((value) => Math.max(NOTHING, Math.log(value))), ...exponents]);
 }
 
 /** min c'Gc - 2c'r over c >= 0, as least squares on the factor of G; undefined where the columns are too alike to tell. */

@@ -1,8 +1,9 @@
 import { columnsOf, different, valueOf } from './columns.ts';
 import { enough, heldOutError, pick } from './extrapolation.ts';
-import { fitColumns, settingsOf } from './fit.ts';
+import { fitColumns } from './fitColumns.ts';
+import { settingsOf } from './settings.ts';
 import type { Columns } from './columns.ts';
-import type { Settings } from './fit.ts';
+import type { Settings } from './settings.ts';
 import type { Extrapolation, FitOptions, Observation } from './types.ts';
 
 /** How a law changes when it is refitted to part of the points. */

@@ -1,11 +1,12 @@
+import { rangeOf, r2Of } from './bare.ts';
 import { bootstrap } from './bootstrap.ts';
 import { covarianceOf } from './covariance.ts';
 import { FitError } from './error.ts';
-import { rangeOf, r2Of } from './fit.ts';
 import { ascending, quantile, squares, standardDeviation, studentQuantile } from './numbers.ts';
 import { fitSum, natural, residualsOf } from './sums.ts';
+import type { Bare } from './bare.ts';
 import type { Columns } from './columns.ts';
-import type { Bare, Settings } from './fit.ts';
+import type { Settings } from './settings.ts';
 import type { Estimate } from './types.ts';
 
 const NAMES = { offset: ['E', 'b', 'a'], joint: ['E', 'A', 'B', 'alpha', 'beta'] } as const;

@@ -22,6 +22,8 @@ export const STEEPEST = 5;
 const STARTS = 8;
 /** Below this ln E (in units of the mean loss) a law without E is tried. */
 const GONE = -8;
+/** ln of the least E, in the same unit: it stands for 0. */
+const FLOOR = -14;
 
 /** E + b X^-a (one column) or E + A N^-alpha + B D^-beta (two), by Huber's loss of residuals of ln loss: the best of many starts. */
 export function fitSum(columns: Columns, delta: number): Solution {
@@ -51,7 +53,7 @@ export function boxOf(problem: Problem): Box {
   const head = problem.offset ? 1 : 0;
   const size = head + 2 * terms;
   const fill = (e: number, c: number, a: number): Float64Array => Float64Array.from({ length: size }, (_, p) => (p < head ? e : p < head + terms ? c : a));
-  return { lower: fill(NOTHING, 2 * NOTHING, 0), upper: fill(-NOTHING, -NOTHING, STEEPEST) };
+  return { lower: fill(FLOOR, NOTHING, 0), upper: fill(-NOTHING, -NOTHING, STEEPEST) };
 }
 
 /** Descends at coarse deltas first, each ten times smaller than the one before: far from the optimum a small delta has hardly any curvature. */
@@ -87,7 +89,7 @@ function distinct(minima: readonly Minimum[], best: Minimum): Minimum[] {
 export function natural(solution: Pick<Solution, 'unit'>, problem: Problem, theta: Float64Array): number[] {
   const terms = problem.design.x.length;
   const head = problem.offset ? 1 : 0;
-  const constant = problem.offset && theta[0]! > NOTHING + 1 ? Math.exp(theta[0]! + solution.unit) : 0;
+  const constant = problem.offset && theta[0]! > FLOOR + 0.01 ? Math.exp(theta[0]! + solution.unit) : 0;
   const exponents = Array.from(theta.subarray(head + terms));
   const coefficients = exponents.map((a, k) => Math.exp(theta[head + k]! + a * problem.design.centre[k]! + solution.unit));
   return [constant, ...coefficients, ...exponents];

@@ -3,8 +3,8 @@ import { different } from './columns.ts';
 import { robustScatter } from './covariance.ts';
 import { mean, squares, studentPValue } from './numbers.ts';
 import { STEEPEST } from './sums.ts';
+import type { Bare } from './bare.ts';
 import type { Columns } from './columns.ts';
-import type { Bare } from './fit.ts';
 import type { Axis, Extrapolation, Observation, WarningCode } from './types.ts';
 
 export interface Warning {
