@@ -143,6 +143,10 @@ bench-effective: setup-python ## Restarts of real workers that are killed and ha
 bench-operator: setup-node ## Scale beside Kubeflow Trainer on a real control plane (22 minutes on two quiet cores).
 	@$(NODE) bench/operator/bench.ts $(BENCH_ARGS)
 
+.PHONY: bench-fit
+bench-fit: setup-node ## Coverage of the intervals of scaling-law fits, and how long fits take (three minutes on a quiet core).
+	@$(NODE) bench/fit/bench.ts $(BENCH_ARGS)
+
 .PHONY: bench-requirements
 bench-requirements: .local/bench/venv/.synced ## Pin the newest TRL for the bench.
 	@cd bench/trainer && $(CURDIR)/$(UV) pip compile --quiet --upgrade --no-annotate --python $(CURDIR)/$(BENCH_PYTHON) \

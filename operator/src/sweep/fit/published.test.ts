@@ -23,7 +23,7 @@ test('finds the optimum of Huber\'s loss on the 240 published runs, lower than t
 });
 
 test('scores the published and the original parameters as they are scored elsewhere', { skip }, () => {
-  const score = (E: number, A: number, B: number, alpha: number, beta: number): number => keptPoints().reduce((sum, { parameters: N = 0, flops = 0, loss }) =>
+  const score = (...[E, A, B, alpha, beta]: readonly [number, number, number, number, number]): number => keptPoints().reduce((sum, { parameters: N = 0, flops = 0, loss }) =>
     sum + huber(Math.log(loss) - Math.log(E + A * N ** -alpha + B * (flops / 6 / N) ** -beta), 1e-3), 0);
   assert.ok(within(score(1.81686, 482.01, 2085.43, 0.347813, 0.365854), 1.0186447e-3, 1e-4));
   assert.ok(within(score(Math.exp(0.5267228), Math.exp(6.0073404), Math.exp(6.0179186), 0.33917084, 0.2849083), 1.2311626e-3, 1e-5));
