@@ -1,5 +1,7 @@
 // Many budgets from one run: a trunk with a constant learning rate, and a short cooldown from each of several of its
 // checkpoints (schedule wsd, arXiv 2405.18392). Points that differ only in their budget share a trunk.
+import { firstToReach } from '../../api/branchPoints.ts';
+import type { CheckpointRecord } from '../../api/status.ts';
 import type { Point } from '../point.ts';
 import type { Candidate } from './candidate.ts';
 
@@ -71,6 +73,21 @@ function unitOf(point: Point | undefined): 'steps' | 'tokens' {
 /** Steps (or tokens) before the cooldown, at least 1: as schedule.cooldown_start of the trainer has it for steps. */
 export function branchPoint(budget: number, percent: number): number {
   return Math.max(1, budget - Math.floor(budget * percent / 100));
+}
+
+/** Step of the checkpoint that a branch continues, once its trunk is Complete: `history` is the trunk's status.checkpoints.history. The last one where a trunk ended a little before its tokens: a budget of tokens is turned into steps by the mean of a sample. */
+export function branchStep({ unit, from }: Pick<Trunk, 'unit'> & Pick<Branch, 'from'>, history: readonly CheckpointRecord[]): number | undefined {
+  if (unit === 'steps') return history.find(({ step }) => step === from)?.step;
+  return firstToReach(history, from) ?? history[0]?.step;
+}
+
+/**
+ * optimizer.warmupPercent of a trunk: as many steps as its smallest branch would take to warm up as a run of its own,
+ * in whole percent and at least 1, so that the branch has a constant rate behind it.
+ */
+export function trunkWarmupPercent({ budget, keep }: Pick<Trunk, 'budget' | 'keep'>, percent: number): number {
+  const [smallest = budget] = keep;
+  return percent === 0 ? 0 : Math.min(percent, Math.max(1, Math.floor(percent * smallest / Math.max(1, budget))));
 }
 
 /** FLOPs of separate runs over those of a trunk with cooldowns: sum(D) / (D_max + f * sum of the others). */
