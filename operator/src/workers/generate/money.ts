@@ -27,10 +27,13 @@ export function costOf(policy: PolicyConfig, tokensIn: number, tokensOut: number
   return { tokens: tokensIn + tokensOut, money };
 }
 
-/** The most that one request can cost: a token is at least one byte long, and generation ends at maxTokens. */
-export function mostFor(policy: PolicyConfig, promptBytes: number, maxTokens: number): Cost & { readonly tokensIn: number } {
+/** What one request can cost at most. */
+export interface Most extends Cost { readonly tokensIn: number; readonly tokensOut: number }
+
+/** A token is at least one byte long, and generation ends at maxTokens. */
+export function mostFor(policy: PolicyConfig, promptBytes: number, maxTokens: number): Most {
   const tokensIn = promptBytes + Buffer.byteLength(policy.systemPrompt ?? '') + TEMPLATE_TOKENS;
-  return { ...costOf(policy, tokensIn, maxTokens), tokensIn };
+  return { ...costOf(policy, tokensIn, maxTokens), tokensIn, tokensOut: maxTokens };
 }
 
 export const add = (a: Cost, b: Cost): Cost => ({ tokens: a.tokens + b.tokens, money: a.money + b.money });

@@ -1,0 +1,90 @@
+// Asks a pool of policies for trajectories and writes them as a corpus of triplets: one config file, one worker of several.
+// Usage: main.ts CONFIG.json [--worker N]     N is JOB_COMPLETION_INDEX unless told, else 0. Progress goes to stdout as JSON lines, logs to stderr.
+// Ends with 0 (the line of type "end" says how far it came), 10 or 11 (configuration or data), 14 (no room), 143 (asked to stop), 1 (anything else).
+import { parseArgs } from 'node:util';
+import pino from 'pino';
+import { EXIT_CODES } from '../../api/exitCodes.ts';
+import { createClient } from './client.ts';
+import { ConfigError, generateConfig, readConfig, type GenerateConfig } from './config.ts';
+import { StorageFullError } from './durable.ts';
+import { Engine, type EndReason } from './engine.ts';
+import { planOf, writeManifest } from './manifest.ts';
+import { blocksOf, ownBlocks } from './plan.ts';
+import { prepare } from './prepare.ts';
+import { createProgress } from './progress.ts';
+import { openPrompts } from './prompts.ts';
+import { promptsFolder } from './manifest.ts';
+
+const STOPPED = 143;
+// Answers that are nearly there are paid for: they are waited for, within a pod's usual 30 seconds.
+const DRAIN_MS = 20_000;
+
+const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label: string) => ({ level: label }) } }, pino.destination({ dest: 2, sync: true }));
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { worker: { type: 'string' }, help: { type: 'boolean' } } });
+  const [file] = positionals;
+  if (values.help === true || file === undefined || positionals.length > 1) {
+    process.stdout.write('Usage: main.ts CONFIG.json [--worker N]\n');
+    return values.help === true ? 0 : 2;
+  }
+  const config = readConfig(file, generateConfig);
+  const worker = workerOf(values.worker ?? process.env['JOB_COMPLETION_INDEX'] ?? '0', config.workers);
+  const { stop, abort } = stopSignals();
+  const reason = await generate(config, worker, { stop, abort });
+  return reason === 'stopped' ? STOPPED : 0;
+}
+
+async function generate(config: GenerateConfig, worker: number, { stop, abort }: { stop: AbortSignal; abort: AbortSignal }): Promise<EndReason> {
+  const corpus = await prepare(config, worker, stop);
+  if (corpus === undefined) return 'stopped';
+  const plan = planOf(corpus);
+  const all = blocksOf(plan);
+  const blocks = ownBlocks(all, worker, config.workers);
+  const prompts = await openPrompts(promptsFolder(config.output), corpus.store);
+  const client = createClient(config.policies, config.answerBytes);
+  const engine = await Engine.start({ world: { config, corpus, plan, prompts }, client, blocks, allPrefixes: plan.prompts, stop, abort, now: Date.now, random: Math.random, log });
+  const progress = createProgress(config, engine, worker, Date.now);
+  const print = (reason?: EndReason): void => { process.stdout.write(`${progress.line(reason)}\n`); };
+  print();
+  const timer = setInterval(print, config.progressSeconds * 1000);
+  try {
+    const reason = await engine.run();
+    await writeManifest(config.output, corpus, all.length);
+    print(reason);
+    return reason;
+  } finally {
+    clearInterval(timer);
+    await client.close();
+    await prompts.close();
+  }
+}
+
+function workerOf(text: string, workers: number): number {
+  if (!/^\d{1,6}$/.test(text) || Number(text) >= workers) throw new ConfigError(`--worker: expected a number below workers (${String(workers)}), got ${JSON.stringify(text)}`);
+  return Number(text);
+}
+
+/** The first SIGTERM or SIGINT stops asking, what is under way has some seconds; the second ends that, too. */
+function stopSignals(): { stop: AbortSignal; abort: AbortSignal } {
+  const [stop, abort] = [new AbortController(), new AbortController()];
+  const end = (signal: NodeJS.Signals): void => {
+    if (stop.signal.aborted) abort.abort();
+    log.info({ signal }, 'stopping');
+    stop.abort();
+    setTimeout(() => { abort.abort(); }, DRAIN_MS).unref();
+  };
+  process.on('SIGTERM', end);
+  process.on('SIGINT', end);
+  return { stop: stop.signal, abort: abort.signal };
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof ConfigError) return EXIT_CODES.ConfigInvalid;
+  return error instanceof StorageFullError ? EXIT_CODES.StorageFull : EXIT_CODES.Crashed;
+}
+
+main().then((code) => process.exit(code), (error: unknown) => {
+  log.error({ err: error }, error instanceof Error ? error.message : String(error));
+  process.exit(exitCodeOf(error));
+});
