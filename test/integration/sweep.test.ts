@@ -5,7 +5,7 @@ import { RUN_RESOURCES } from '../../operator/src/run/caches.ts';
 import { controllerOf } from '../../operator/src/runtime/object.ts';
 import { create } from '../../operator/src/runtime/verbs.ts';
 import { eventually } from './runWorld.ts';
-import { sweepStage } from './sweepWorld.ts';
+import { PARAMETERS, sweepStage } from './sweepWorld.ts';
 import type { Child } from './sweepWorld.ts';
 
 const stage = sweepStage('sweep');
@@ -33,11 +33,9 @@ test('tries a failed point again and then records it as failed, without touching
   stage.world.script = (child) => (child.spec.model.size === '300K' && child.spec.budget.steps === 10 ? { failure: 'pool/a.jsonl:17: no' } : { loss: 0.5 });
   await stage.world.sweep('demo', { ...FOUR, parallelism: 4, maxRetries: 2 });
   await stage.world.until('demo', 'Complete', 'True');
-  const { status } = await stage.world.read('demo');
-  assert.deepEqual([status?.points?.succeeded, status?.points?.failed, status?.runs], [3, 1, { started: 6, retries: 2 }]);
-  const [failure] = status?.failures ?? [];
-  assert.match(failure?.run ?? '', /^demo-[0-9a-f]{10}-r2$/);
-  assert.match(failure?.message ?? '', /pool\/a.jsonl:17/);
+  const { status: { points, runs, failures } = {} } = await stage.world.read('demo');
+  assert.deepEqual([points?.succeeded, points?.failed, runs], [3, 1, { started: 6, retries: 2 }]);
+  assert.match(JSON.stringify(failures), /"run":"demo-[0-9a-f]{10}-r2".*pool\/a.jsonl:17/);
 });
 
 test('names a foreign object in its way and starts the other points', async () => {
@@ -62,4 +60,30 @@ test('names a foreign object in its way and starts the other points', async () =
   await stage.admin.request('DELETE', `/apis/polar.training/v1alpha1/namespaces/${stage.world.namespace}/polarpretrains/${child.metadata.name}`);
   stage.world.script = succeeds;
   await stage.world.until('demo', 'Complete', 'True');
+});
+
+test('fits the law of its points and predicts, the same after a restart half-way', async () => {
+  const sizes = ['300K', '1M', '3M', '10M', '30M'].map((size) => ({ size }));
+  const law = (child: Child): { loss: number } => ({ loss: 2 * (PARAMETERS[child.spec.model.size ?? ''] ?? 0) ** -0.1 * (child.spec.model.size === '3M' ? 1.01 : 1) });
+  const spec = { axes: { sizes, tokens: ['1M'] }, targets: [{ name: 'big', parameters: '7B', tokens: '1M' }, { loss: '0.3' }], fit: { bootstrap: 50 }, parallelism: 2 };
+  stage.world.script = law;
+  await stage.world.sweep('whole', spec);
+  await stage.world.until('whole', 'Complete', 'True');
+  await stage.world.until('whole', 'Fitted', 'True');
+  stage.world.script = (child) => (child.metadata.name.startsWith('whole') || child.spec.model.size === '300K' ? law(child) : undefined);
+  await stage.world.sweep('broken', spec);
+  await eventually(async () => assert.equal((await stage.world.read('broken')).status?.points?.succeeded, 1));
+  await stage.restart();
+  stage.world.script = law;
+  await stage.world.until('broken', 'Complete', 'True');
+  await stage.world.until('broken', 'Fitted', 'True');
+  const [whole, broken] = [await stage.world.read('whole'), await stage.world.read('broken')];
+  assert.deepEqual(broken.status?.fits, whole.status?.fits);
+  assert.deepEqual(broken.status?.prediction, whole.status?.prediction);
+  const [first] = whole.status?.fits ?? [];
+  assert.deepEqual([first?.form, first?.x, first?.points], ['power', 'parameters', 5]);
+  const exponent = Number(first?.parameters?.find(({ name }) => name === 'a')?.value);
+  assert.ok(Math.abs(exponent + 0.1) < 0.005, String(exponent));
+  const big = whole.status?.prediction?.find(({ name, x }) => name === 'big' && x === 'parameters');
+  assert.ok(Math.abs(Number(big?.loss) - 2 * 7e9 ** -0.1) < 0.01 && Number(big?.lower) < Number(big?.upper), JSON.stringify(big));
 });

@@ -104,7 +104,8 @@ export const SWEEP_REASONS = {
   NotSuspended: 'spec.suspend is false.',
   // Fitted
   Fitted: 'The laws hold for all finished points.',
-  FitPending: 'Points have ended since the last fit.',
+  FitPending: 'Points have ended since the last fit; the next one is being computed.',
+  FitFailed: 'The laws could not be computed; the message says why.',
   TooFewPoints: 'A law needs more finished points, or more different ones; the message says what is missing.',
   // Complete
   AllPointsDone: 'Every point has ended.',

@@ -40,6 +40,8 @@ export interface Situation {
   /** Runs with an entry. */
   readonly recorded: readonly { readonly run: SweepRun; readonly record: RunRecord }[];
   readonly ledger: Ledger;
+  /** Corpus tokens of a group, where budgets are in steps: measured, or the most that there can be. */
+  readonly tokensPerTriplet: number;
 }
 
 /** Runs that are to be recorded now, for which the whole status is needed. Those that are being deleted come first. */
@@ -69,7 +71,7 @@ function outcomeOf({ state, stopped }: SweepRun, isOnAxes: boolean): RunRecord['
 }
 
 export function situationOf(seen: Observed, spec: SweepSpec): Situation {
-  const perTriplet = tokensPerTriplet(seen, spec);
+  const perTriplet = measuredTokens(seen, spec);
   const byId = new Map(seen.grid.map((point) => [point.id, point]));
   const flopsOf = ({ parameters, point }: GridPoint): number => naiveFlops(parameters, tokensOf(point, perTriplet));
   const newRecords = endedRuns(seen).filter((run) => isSettled(run, seen.now)).flatMap((run) => {
@@ -84,7 +86,7 @@ export function situationOf(seen: Observed, spec: SweepSpec): Situation {
   const openByKey = new Map(open.map((run) => [recordKey(run), run]));
   const points = seen.grid.map((of) => pointView({ of, spec, flops: flopsOf(of), records: recordsById.get(of.id) ?? [], openByKey }));
   return {
-    seen, spec, newRecords, records, open,
+    seen, spec, newRecords, records, open, tokensPerTriplet: perTriplet,
     points: points.toSorted((a, b) => a.flops - b.flops),
     orphans: open.filter(({ id }) => !byId.has(id)),
     recorded: seen.runs.flatMap((run) => { const record = known.get(recordKey(run)); return record === undefined ? [] : [{ run, record }]; }),
@@ -122,7 +124,7 @@ function openOf(run: SweepRun, of: GridPoint | undefined, flopsOf: (of: GridPoin
 const ENOUGH_STEPS = 5;
 
 /** The most that any run had, or what a group can have at most before one has trained. */
-function tokensPerTriplet({ records, runs }: Observed, spec: SweepSpec): number {
+function measuredTokens({ records, runs }: Observed, spec: SweepSpec): number {
   if (spec.axes.tokens !== undefined) return 1;
   const batchOf = (batch: Point['batchTriplets']): number => (typeof batch === 'number' ? batch : Infinity);
   const ended = records.map(({ tokens, steps, point }) => ({ tokens, steps, batch: batchOf(point.batchTriplets) }));
