@@ -49,6 +49,21 @@ export const finetune = (name: string, init: object, over: Fields = {}): object 
   }, over),
 });
 
+/** A sweep of six runs with three such widths: two layers, two budgets, one worker each, two runs at a time. */
+export const sweep = (name: string, widths: readonly number[]): object => ({
+  apiVersion: API_VERSION, kind: 'PolarSweep', metadata: { name },
+  spec: {
+    template: {
+      ...common,
+      model: { tokenizer: { vocabSize: 400 } },
+      data: { uri: `pvc://${DATA}/toy/trajectories.jsonl.gz`, maxLength: 128, maxResponseLength: 32, negativesPerPositive: 1 },
+      workers: oneThread,
+    },
+    axes: { sizes: widths.map((width) => ({ architecture: { hiddenSize: width, numLayers: 2, numHeads: 1, numKeyValueHeads: 1, intermediateSize: 2 * width } })), steps: [20, 40] },
+    parallelism: 2, fit: { forms: ['power'] }, targets: [{ name: 'larger', parameters: '100K' }],
+  },
+});
+
 export const claim = (name: string, { mode = 'ReadWriteMany', size = '1Gi', isLimited = false } = {}): object => ({
   apiVersion: 'v1', kind: 'PersistentVolumeClaim',
   metadata: { name, annotations: isLimited ? { 'polar.training/size-limit-enforced': 'true' } : {} },

@@ -1,5 +1,6 @@
 // The parts of Kubernetes objects that these tests look at.
 import type { Condition, RunStatus } from '../../operator/src/api/status.ts';
+import type { SweepStatus } from '../../operator/src/api/sweepStatus.ts';
 
 export interface Meta {
   readonly name: string;
@@ -12,6 +13,7 @@ export interface Meta {
 
 export interface Thing { readonly kind: string; readonly metadata: Meta }
 export interface Run extends Thing { readonly status?: RunStatus }
+export interface Sweep extends Thing { readonly status?: SweepStatus }
 export interface Job extends Thing {
   readonly spec: { readonly parallelism: number; readonly template: { readonly metadata?: object; readonly spec: Readonly<Record<string, unknown>> }; readonly podFailurePolicy?: object };
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[] };
@@ -24,12 +26,13 @@ export interface Pod extends Thing {
   };
 }
 
-export type ConditionName = 'Accepted' | 'PodsReady' | 'Progressing' | 'Stalled' | 'Suspended' | 'Complete' | 'Failed';
+export type ConditionName = 'Accepted' | 'PodsReady' | 'Progressing' | 'Stalled' | 'Suspended' | 'Complete' | 'Failed' | 'Fitted';
 
-export const conditionOf = (run: Run | undefined, type: ConditionName): Condition | undefined =>
-  run?.status?.conditions?.find((one) => one.type === type);
+/** A condition of a run or a sweep. */
+export const conditionOf = (of: Run | Sweep | undefined, type: ConditionName): Pick<Condition, 'status' | 'reason' | 'message'> | undefined =>
+  of?.status?.conditions?.find((one) => one.type === type);
 
-export const isTrue = (run: Run | undefined, type: ConditionName): boolean => conditionOf(run, type)?.status === 'True';
+export const isTrue = (of: Run | Sweep | undefined, type: ConditionName): boolean => conditionOf(of, type)?.status === 'True';
 
 export const attemptOf = (thing: Thing): number => Number(thing.metadata.labels?.['polar.training/attempt'] ?? 0);
 

@@ -23,6 +23,9 @@ export const processesWith = (variable: string, commandLine: RegExp): ProcessId[
 export const processesOf = (podUid: string, module?: 'polar.launch' | 'polar.rank'): ProcessId[] =>
   processesWith(`POD_UID=${podUid}`, module === undefined ? /^/ : new RegExp(`^\\S*python\\S*( -u)? -m ${module.replace('.', '\\.')} `));
 
+/** Command line of the operator. */
+export const OPERATOR = /^\S*node (\S+ )*operator\/src\/main\.ts/;
+
 /** SIGKILL to all of them. Throws when there is none; returns when they are gone. */
 export const killAll = async (found: readonly ProcessId[], what: string): Promise<void> => {
   if (found.length === 0) throw new Error(`there is no process of ${what}`);

@@ -6,7 +6,7 @@ import { kubectl } from '../../local/src/apply.ts';
 import { binaryDirectory, clusterPaths, localRoot, repositoryRoot } from '../../local/src/paths.ts';
 import { identify } from '../../local/src/process.ts';
 import { conditionOf, isTrue, summaryOf } from './objects.ts';
-import type { ConditionName, Job, Pod, Run } from './objects.ts';
+import type { ConditionName, Job, Pod, Run, Sweep } from './objects.ts';
 import { Watch } from './watch.ts';
 
 const root = join(localRoot, 'test-e2e');
@@ -36,6 +36,7 @@ export class World {
   readonly dir: string;
   readonly namespace: string;
   readonly runs: Readonly<Record<'PolarPretrain' | 'PolarFinetune', Watch<Run>>>;
+  readonly sweeps: Watch<Sweep>;
   readonly jobs: Watch<Job>;
   readonly pods: Watch<Pod>;
   readonly #kubeconfig: string;
@@ -50,6 +51,7 @@ export class World {
       [join(process.env['KUBEBUILDER_ASSETS'] ?? binaryDirectory, 'kubectl'), '--kubeconfig', this.#kubeconfig, '-n', namespace, 'get', resource, '--watch', '--output-watch-events', '-o', 'json'];
     const changed = (): void => { this.#waiting.forEach((wake) => { wake(); }); };
     this.runs = { PolarPretrain: new Watch(watch('polarpretrains'), changed), PolarFinetune: new Watch(watch('polarfinetunes'), changed) };
+    this.sweeps = new Watch(watch('polarsweeps'), changed);
     this.jobs = new Watch(watch('jobs'), changed);
     this.pods = new Watch(watch('pods'), changed);
   }
@@ -117,7 +119,7 @@ export class World {
   }
 
   close(): void {
-    [this.runs.PolarPretrain, this.runs.PolarFinetune, this.jobs, this.pods].forEach((watch) => { watch.close(); });
+    [this.runs.PolarPretrain, this.runs.PolarFinetune, this.sweeps, this.jobs, this.pods].forEach((watch) => { watch.close(); });
   }
 
   #change(timeoutMs: number): Promise<void> {

@@ -5,7 +5,7 @@ import { assertOneJobPerAttempt, assertWholeCurve } from '../checks.ts';
 import { EVERY, pretrain } from '../manifests.ts';
 import { attemptOf, runUidOf } from '../objects.ts';
 import type { Pod, Run } from '../objects.ts';
-import { killAll, processesOf, processesWith } from '../processes.ts';
+import { OPERATOR, killAll, processesOf, processesWith } from '../processes.ts';
 import { operatorsOf, streamsOf } from '../operator.ts';
 import type { Operator } from '../operator.ts';
 import { say } from '../world.ts';
@@ -37,8 +37,6 @@ const assertRestarted = async (world: World, name: string): Promise<void> => {
   assertOneJobPerAttempt(world, metadata.uid, 2);
   await assertWholeCurve(world, name, STEPS);
 };
-
-const OPERATOR = /^\S*node (\S+ )*operator\/src\/main\.ts/;
 
 const bothReplicas = (world: World): Promise<readonly Operator[]> => eventually('two replicas are ready', async () => {
   const found = await operatorsOf(world);
