@@ -143,6 +143,15 @@ bench-effective: setup-python ## Restarts of real workers that are killed and ha
 bench-operator: setup-node ## Scale beside Kubeflow Trainer on a real control plane (22 minutes on two quiet cores).
 	@$(NODE) bench/operator/bench.ts $(BENCH_ARGS)
 
+.PHONY: bench-sweep
+bench-sweep: setup ## A scaling law measured by a real PolarSweep on the toy pool (docs/scaling.md; up to 90 minutes on two quiet cores).
+	@$(NODE) bench/sweep/bench.ts $(BENCH_ARGS)
+
+REAL_DATA ?= ../shared/data
+.PHONY: sweep-real
+sweep-real: setup ## The same on answers of real models: trajectories.jsonl.gz in REAL_DATA (hours on a CPU).
+	@$(NODE) bench/sweep/bench.ts --data $(REAL_DATA) $(BENCH_ARGS)
+
 .PHONY: bench-fit
 bench-fit: setup-node ## Coverage of the intervals of scaling-law fits, and how long fits take (three minutes on a quiet core).
 	@$(NODE) bench/fit/bench.ts $(BENCH_ARGS)

@@ -5,11 +5,12 @@ import { cpus, loadavg, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { localRoot, repositoryRoot } from '../../local/src/paths.ts';
+import { sweepSpec } from '../../operator/src/api/sweep.ts';
 import type { PointRecord } from '../../operator/src/sweep/point.ts';
 import { startCluster, untilJobEnds } from './cluster.ts';
 import type { Cluster } from './cluster.ts';
 import { follow } from './follow.ts';
-import { attempt, lawsOf, seenOf } from './laws.ts';
+import { attempt, lawsOf } from './laws.ts';
 import { POOL_JOB, dataObjects, gridSweep, plannedSweep } from './manifests.ts';
 import { confirmationOf, limitsOf, replayOf, targetOf } from './planned.ts';
 import type { Confirmation, Replayed } from './planned.ts';
@@ -91,15 +92,15 @@ const pointOf = ({ id, point: { size, seed }, parametersWithoutEmbedding, steps,
   ({ id, size, parameters: parametersWithoutEmbedding, steps, tokens, flops: naiveFlops, loss: valLoss, standard_error: valLossStandardError, unseen_loss: unseenLoss, seed, hours: gpuHours });
 
 const resultsOf = async (setting: Setting, { records, failed, planned }: Measurement): Promise<Results> => {
-  const seen = seenOf(records, setting.policies);
-  const laws = lawsOf(seen);
-  const replay = replayOf(records, targetOf(seen));
+  const fit = sweepSpec.shape.fit.parse({ policies: 'seen' });
+  const laws = lawsOf(records, fit);
+  const replay = replayOf(records, targetOf(records));
   tell(`replayed: ${replay.planned_flops_over_grid.toFixed(2)} of the grid's FLOPs`);
   const hasUnseen = records.some(({ unseenLoss }) => unseenLoss !== undefined);
   return {
     data: setting.name, points: records.filter(({ outcome }) => outcome === 'Succeeded').map(pointOf).sort((a, b) => a.parameters - b.parameters || a.steps - b.steps || a.seed - b.seed), failed, ...laws,
     planned_flops_over_grid: replay.planned_flops_over_grid, replay, planned_run: await planned?.(replay),
-    unseen: hasUnseen ? attempt(() => lawsOf(seenOf(records, 'unseen'))) : undefined, machine, seconds: Math.round((Date.now() - startedAt) / 1000),
+    unseen: hasUnseen ? attempt(() => lawsOf(records, { ...fit, policies: 'unseen' })) : undefined, machine, seconds: Math.round((Date.now() - startedAt) / 1000),
   };
 };
 

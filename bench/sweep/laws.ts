@@ -1,13 +1,16 @@
 // The laws of a measured grid, the largest size held out, and the stress test of the method.
+import type { SweepSpec } from '../../operator/src/api/sweep.ts';
 import { fitLaw } from '../../operator/src/sweep/fit/fit.ts';
-import { frontier } from '../../operator/src/sweep/fit/frontier.ts';
 import { predict } from '../../operator/src/sweep/fit/predict.ts';
 import { stress } from '../../operator/src/sweep/fit/stress.ts';
 import type { Stress } from '../../operator/src/sweep/fit/stress.ts';
 import type { Fit, Observation } from '../../operator/src/sweep/fit/types.ts';
+import { observationsFor } from '../../operator/src/sweep/laws.ts';
 import type { PointRecord } from '../../operator/src/sweep/point.ts';
 
-export type Policies = 'seen' | 'unseen';
+const SIZE = { form: 'power', axis: 'parameters' } as const;
+const COMPUTE = { form: 'power', axis: 'flops' } as const;
+const JOINT = { form: 'joint' } as const;
 
 /** What is written of a fit: everything but residuals and samples. */
 export interface LawResult {
@@ -42,47 +45,34 @@ export interface Laws {
   readonly stress: { readonly parameters: Stress; readonly compute: Stress };
 }
 
-/** A point that was trained to its end, as the laws see it. */
-export interface Seen extends Required<Pick<Observation, 'parameters' | 'tokens' | 'flops' | 'loss' | 'label'>> {
-  readonly steps: number;
-  readonly seed: number;
-}
+type FitSpec = SweepSpec['fit'];
 
-export const seenOf = (records: readonly PointRecord[], policies: Policies): readonly Seen[] => records.flatMap((record) => {
-  const loss = policies === 'seen' ? record.valLoss : record.unseenLoss;
-  if (record.outcome !== 'Succeeded' || loss === undefined) return [];
-  const { parametersWithoutEmbedding: parameters, tokens, steps, naiveFlops: flops, point: { seed }, id: label } = record;
-  return [{ parameters, tokens, flops, loss, label, steps, seed }];
-}).sort((a, b) => a.parameters - b.parameters || a.tokens - b.tokens || a.seed - b.seed);
-
-export const lawsOf = (seen: readonly Seen[]): Laws => {
-  const most = Math.max(...seen.map(({ steps }) => steps));
-  const whole = seen.filter(({ steps }) => steps === most);
-  const byCompute = frontierOf(seen);
-  const [ofSize, ofCompute] = [fitLaw(whole, { form: 'power', axis: 'parameters' }), fitLaw(byCompute, { form: 'power', axis: 'flops' })];
-  const heldout = heldOutOf(whole);
+/** The laws that status.fits of the sweep has, fitted to the same observations. */
+export const lawsOf = (records: readonly PointRecord[], fit: FitSpec): Laws => {
+  const bySize = observationsFor(records, fit, SIZE);
+  const everything = observationsFor(records, fit, JOINT);
+  const byCompute = observationsFor(records, fit, COMPUTE);
+  const [ofSize, ofCompute] = [fitLaw(bySize, SIZE), fitLaw(byCompute, COMPUTE)];
+  const heldout = heldOutOf(bySize);
   return {
-    fit_params: resultOf(ofSize), fit_compute: resultOf(ofCompute), fit_joint: attempt(() => resultOf(fitLaw(seen, { form: 'joint' }))), heldout,
+    fit_params: resultOf(ofSize), fit_compute: resultOf(ofCompute), heldout,
+    fit_joint: attempt(() => resultOf(fitLaw(everything, JOINT))),
     heldout_error: heldout.reduce((sum, { measured, predicted }) => sum + Math.abs(predicted / measured - 1), 0) / heldout.length,
     heldout_error_compute: ofCompute.extrapolation?.error,
-    stress: { parameters: stress(seen, { form: 'power', axis: 'parameters' }), compute: stress(byCompute, { form: 'power', axis: 'flops' }) },
+    stress: {
+      parameters: { extremes: stress(bySize, SIZE).extremes, proportional: stress(everything, SIZE).proportional },
+      compute: { extremes: stress(byCompute, COMPUTE).extremes, proportional: stress(everything, COMPUTE).proportional },
+    },
   };
 };
 
-/** The lowest loss for each amount of compute: a size with growing budgets is one curve, of runs that each ended with their cooldown. */
-export const frontierOf = (seen: readonly Seen[]): readonly Observation[] => {
-  const curves = [...Map.groupBy(seen, ({ parameters, seed }) => `${parameters}/${seed}`)].map(([label, runs]) => ({
-    label, parameters: runs[0]?.parameters ?? 0, points: runs.map(({ flops, loss }) => ({ flops, loss })),
-  }));
-  return frontier(curves, curves.length);
-};
-
-const heldOutOf = (whole: readonly Seen[]): readonly HeldOut[] => {
-  const largest = Math.max(...whole.map(({ parameters }) => parameters));
-  const law = fitLaw(whole.filter(({ parameters }) => parameters < largest), { form: 'power', axis: 'parameters' });
-  return whole.filter(({ parameters }) => parameters === largest).map(({ parameters, loss: measured }) => {
-    const { loss: predicted, runLower: lower, runUpper: upper } = predict(law, { parameters });
-    return { parameters, measured, predicted, lower, upper };
+const heldOutOf = (bySize: readonly Observation[]): readonly HeldOut[] => {
+  const sizeOf = ({ parameters = 0 }: Observation): number => parameters;
+  const largest = Math.max(...bySize.map(sizeOf));
+  const law = fitLaw(bySize.filter((one) => sizeOf(one) < largest), SIZE);
+  return bySize.filter((one) => sizeOf(one) === largest).map(({ loss: measured }) => {
+    const { loss: predicted, runLower: lower, runUpper: upper } = predict(law, { parameters: largest });
+    return { parameters: largest, measured, predicted, lower, upper };
   });
 };
 

@@ -4,7 +4,6 @@ import type { Replay } from '../../operator/src/sweep/design/replay.ts';
 import { fitLaw } from '../../operator/src/sweep/fit/fit.ts';
 import type { PointRecord } from '../../operator/src/sweep/point.ts';
 import type { SweepReport } from './follow.ts';
-import type { Seen } from './laws.ts';
 import type { Target } from './manifests.ts';
 import { COOLDOWN_PERCENT } from './setting.ts';
 
@@ -14,8 +13,8 @@ const RESAMPLES = 200;
 const SLOTS = 2;
 
 /** A model four times as large as the largest, trained on twice the tokens. */
-export const targetOf = (seen: readonly Seen[]): Target => ({
-  parameters: 4 * Math.max(...seen.map(({ parameters }) => parameters)), tokens: 2 * Math.max(...seen.map(({ tokens }) => tokens)),
+export const targetOf = (records: readonly PointRecord[]): Target => ({
+  parameters: 4 * Math.max(...records.map(({ parametersWithoutEmbedding }) => parametersWithoutEmbedding)), tokens: 2 * Math.max(...records.map(({ tokens }) => tokens)),
 });
 
 export interface Replayed {
