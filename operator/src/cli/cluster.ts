@@ -1,14 +1,18 @@
 // Reading from a cluster with the user's own kubeconfig: whatever kubectl can log in with, proxies included.
 import { existsSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import type { RequestOptions } from 'node:https';
 import { delimiter } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { apiErrorFrom } from '../runtime/apiError.ts';
 import type { Args, Io, OptionSpec } from './command.ts';
 import { Failure } from './command.ts';
 
 const TIMEOUT_MS = 30_000;
+const MAX_WAITS = 5;
+const MAX_WAIT_SECONDS = 10;
 const MAX_BYTES = 256 * 1024 * 1024;
 
 /** The API server could not be reached, or not in time. */
@@ -70,12 +74,28 @@ async function getJson<T>(config: KubeConfig, url: URL, accept: string): Promise
   if (url.protocol !== 'https:') throw new Failure(`kubeconfig: expected a server with https, got ${url.origin}`);
   const options: RequestOptions = { method: 'GET', timeout: TIMEOUT_MS, headers: { accept, 'user-agent': 'kubectl-polar' } };
   await config.applyToHTTPSOptions(options);
-  const { status, text } = await exchange(url, options);
-  if (status !== 200) throw apiErrorFrom(status, text, `GET ${url.pathname}`);
-  return JSON.parse(text) as T;
+  for (let waits = 0; ; waits++) {
+    const { status, text, retryAfter } = await exchange(url, options);
+    if (status === 200) return JSON.parse(text) as T;
+    // As client-go does: an API server that starts or is busy says when to come again.
+    if (retryAfter === undefined || waits >= MAX_WAITS) throw apiErrorFrom(status, text, `GET ${url.pathname}`);
+    await sleep(Math.min(retryAfter, MAX_WAIT_SECONDS) * 1000);
+  }
 }
 
-function exchange(url: URL, options: RequestOptions): Promise<{ status: number; text: string }> {
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+  /** Seconds, of an answer that is no refusal. */
+  readonly retryAfter: number | undefined;
+}
+
+function answerOf({ statusCode: status = 0, headers }: IncomingMessage, text: string): Answer {
+  const seconds = Number(headers['retry-after']);
+  return { status, text, retryAfter: (status === 429 || status === 503) && seconds >= 0 ? seconds : undefined };
+}
+
+function exchange(url: URL, options: RequestOptions): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => { reject(new Unanswered(`no answer from ${url.host}: ${error.message}`)); };
     const sent = request(url, options, (response) => {
@@ -86,7 +106,7 @@ function exchange(url: URL, options: RequestOptions): Promise<{ status: number; 
         if (size > MAX_BYTES) sent.destroy(new Error('more than 256 MiB'));
         else chunks.push(chunk);
       });
-      response.on('end', () => { resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }); });
+      response.on('end', () => { resolve(answerOf(response, Buffer.concat(chunks).toString('utf8'))); });
       response.on('error', fail);
     });
     sent.on('timeout', () => sent.destroy(new Error(`nothing for ${String(TIMEOUT_MS / 1000)} s`)));

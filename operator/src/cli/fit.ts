@@ -6,19 +6,18 @@ import { parseColumnNames, parseUnits } from './columns.ts';
 import type { Args, Command, Io } from './command.ts';
 import { Failure, UsageError, oneOf } from './command.ts';
 import { nameOf, parseSheet, readText } from './csv.ts';
+import { draw } from './drawing.ts';
 import { parseFilter } from './filter.ts';
 import type { FitAnswer } from './fitAnswer.ts';
 import { answerOf, checkQuestions } from './fitAnswer.ts';
 import { fitChart, fitCsv, fitJson } from './fitData.ts';
 import { fitTable } from './fitTable.ts';
 import { destinationOf, outputOptions, writeOut } from './output.ts';
-import { picture } from './picture.ts';
 import type { PointOptions, Points } from './points.ts';
 import { AXES, readPoints } from './points.ts';
 import type { AxisName } from './points.ts';
 import { parseNumber } from './quantities.ts';
 import { parseNeed, parsePlace } from './questions.ts';
-import { png } from './raster.ts';
 import { paintFor } from './style.ts';
 
 const FORMATS = ['table', 'json', 'csv', 'svg', 'png'] as const;
@@ -82,8 +81,7 @@ async function render(answer: FitAnswer, { format, file }: { readonly format: (t
   switch (format) {
     case 'json': return `${JSON.stringify(fitJson(answer), null, 2)}\n`;
     case 'csv': return fitCsv(answer);
-    case 'svg': return picture(fitChart(answer));
-    case 'png': return png(picture(fitChart(answer)));
+    case 'svg': case 'png': return draw(fitChart(answer), format);
     case 'table': return fitTable(answer, { columns: io.stdout.columns ?? 100, paint: file === undefined ? paintFor(io) : (_, text) => text });
   }
 }

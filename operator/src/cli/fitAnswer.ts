@@ -67,7 +67,8 @@ export function answerOf(fitted: Fitted, questions: Questions): FitAnswer {
     ...fitted, law, predictions,
     needs: questions.need.map((need) => ({ ...need, needed: needed(fit, need.loss, need.at) })),
     heldOut: points.heldOut.map((row) => {
-      const predicted = predict(fit, row.observation);
+      const { parameters, tokens, flops } = row.observation;
+      const predicted = predict(fit, completePlace(defined({ parameters, tokens, flops })));
       return { row, predicted, error: predicted.loss / row.observation.loss - 1 };
     }),
   };
@@ -79,4 +80,8 @@ function predictionOf(fit: Fit, law: Law, text: string, at: At): FitAnswer['pred
   // FLOPs alone are split in the best way, in every sample anew.
   const isSplit = law.form === 'joint' && place.parameters === undefined && place.flops !== undefined;
   return { text, at: isSplit ? cheapest(law, place.flops) : place, prediction: predict(fit, place) };
+}
+
+function defined(place: { readonly [Name in keyof At]: At[Name] | undefined }): At {
+  return Object.fromEntries(Object.entries(place).filter(([, value]) => value !== undefined));
 }

@@ -1,10 +1,13 @@
 // A sweep as data: JSON and YAML for programs, CSV that `fit` reads, and the chart that is drawn.
 import type { FitStatus } from '../api/sweepStatus.ts';
+import { observationOf } from '../sweep/laws.ts';
 import { describePoint } from '../sweep/naming.ts';
+import type { PointRecord } from '../sweep/point.ts';
 import type { Chart } from './chart.ts';
 import { chartOf } from './chart.ts';
 import { Failure } from './command.ts';
-import { lawOfStatus, observationOf, sweepPoints } from './sweepPoints.ts';
+import type { Law } from './law.ts';
+import { intervalOf, lawOfStatus, observationsOf, sweepPoints } from './sweepPoints.ts';
 import type { SweepView } from './sweepRead.ts';
 
 /** Fits and predictions exactly as in the status; points with all that was recorded. */
@@ -20,17 +23,20 @@ export function sweepJson(view: SweepView): Record<string, unknown> {
 
 const HEADER = ['id', 'point', 'size', 'params', 'tokens', 'flops', 'loss', 'lossStandardError', 'learningRate', 'batchTriplets', 'seed', 'steps', 'gpuHours', 'run', 'completedTime'] as const;
 
-/** The points that are fitted, in the units of spec.fit. */
-export function sweepCsv(view: SweepView): string {
-  const rows = sweepPoints(view).flatMap((each) => {
-    const observation = observationOf(view, each);
-    if (observation === undefined || each.record === undefined) return [];
-    const { point, record } = each;
-    const { size, learningRate, batchTriplets, seed } = point;
-    const error = view.spec.fit.policies === 'unseen' ? record.unseenLossStandardError : record.valLossStandardError;
-    return [[each.id, describePoint(point), size, observation.parameters, observation.tokens, observation.flops, observation.loss, error, learningRate, batchTriplets, seed, record.steps, record.gpuHours, record.run.name, record.completedTime]];
+/** Every point with a loss, in the units of spec.fit; or, for a law, exactly what it was fitted to. */
+export function sweepCsv(view: SweepView, law?: Law): string {
+  const { spec: { fit }, records } = view;
+  const observations = law === undefined ? sweepPoints(view).flatMap(({ record }) => (record === undefined ? [] : observationOf(record, fit) ?? [])) : observationsOf(view, law);
+  const rows = observations.map(({ parameters, tokens, flops, loss, label = '' }) => {
+    const record = records.get(label);
+    const about = record === undefined ? ['', ''] : [describePoint(record.point), record.point.size];
+    return [label, ...about, parameters, tokens, flops, loss, ...(record === undefined ? [] : detailsOf(record, fit.policies))];
   });
-  return [HEADER, ...rows].map((row) => row.map(cell).join(',')).join('\n') + '\n';
+  return [HEADER, ...rows].map((row) => HEADER.map((_, index) => cell(row[index])).join(',')).join('\n') + '\n';
+}
+
+function detailsOf({ point: { learningRate, batchTriplets, seed }, steps, gpuHours, run, completedTime, ...record }: PointRecord, policies: 'seen' | 'unseen'): readonly (string | number | undefined)[] {
+  return [policies === 'unseen' ? record.unseenLossStandardError : record.valLossStandardError, learningRate, batchTriplets, seed, steps, gpuHours, run.name, completedTime];
 }
 
 /** A leading sign that a spreadsheet would take for a formula cannot occur: names and numbers only. */
@@ -52,10 +58,11 @@ export function chosenFit({ metadata, status: { fits = [] } }: SweepView, { form
   throw new Failure(`PolarSweep ${metadata.namespace}/${metadata.name}: status.fits has no ${form ?? 'law'}${x === undefined ? '' : ` over ${x}`}, only ${has === '' ? 'nothing yet: a fit needs at least three finished points' : has}`);
 }
 
-/** Draws a law of the status; nothing is fitted here. */
+/** Draws a law of the status. */
 export function sweepChart(view: SweepView, fit: FitStatus): Chart {
   const law = lawOfStatus(fit);
   if (law === undefined) throw new Failure(`PolarSweep ${view.metadata.name}: the law ${fit.form ?? ''} has no parameters`);
+  const interval = intervalOf(view, fit);
   const number = (text: string | undefined): number | undefined => (text === undefined || text === '' ? undefined : Number(text));
   const targets = (view.status.prediction ?? []).flatMap(({ name = '', form, x, parameters, tokens, flops, loss, lower, upper }) => {
     if (form !== fit.form || x !== fit.x || loss === undefined) return [];
@@ -64,6 +71,7 @@ export function sweepChart(view: SweepView, fit: FitStatus): Chart {
   });
   return chartOf({
     title: `${view.metadata.namespace}/${view.metadata.name}`, law, note: `${String(fit.points ?? 0)} runs, R\u00b2 ${fit.r2 ?? '-'}`,
-    fitted: sweepPoints(view).flatMap((point) => observationOf(view, point) ?? []), heldOut: [], targets,
+    fitted: observationsOf(view, law), heldOut: [], targets,
+    ...(interval === undefined ? {} : { interval }),
   });
 }

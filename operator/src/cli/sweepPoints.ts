@@ -1,10 +1,14 @@
 // The points of a sweep with their states, and those that a law of it was fitted to.
 import type { FitStatus } from '../api/sweepStatus.ts';
-import type { Axis, Form, Observation } from '../sweep/fit/types.ts';
+import { FitError } from '../sweep/fit/error.ts';
+import { fitLaw } from '../sweep/fit/fit.ts';
+import { predict } from '../sweep/fit/predict.ts';
+import type { At, Axis, Fit, FitOptions, Form, Observation } from '../sweep/fit/types.ts';
+import { observationsFor, wantedLaws } from '../sweep/laws.ts';
 import type { Point, PointRecord } from '../sweep/point.ts';
-import type { LiveRun, SweepView } from './sweepRead.ts';
 import { PARAMETERS } from './law.ts';
 import type { Law } from './law.ts';
+import type { LiveRun, SweepView } from './sweepRead.ts';
 
 export interface SweepPoint {
   readonly id: string;
@@ -27,12 +31,42 @@ export function sweepPoints({ grid, records, live }: SweepView): readonly SweepP
   });
 }
 
-/** What a fit of this sweep sees of a point: parameters, compute and policies as spec.fit says; undefined for one that is not fitted. */
-export function observationOf({ spec: { fit } }: SweepView, { record, id }: SweepPoint): Observation | undefined {
-  const loss = fit.policies === 'unseen' ? record?.unseenLoss : record?.valLoss;
-  if (record === undefined || record.outcome !== 'Succeeded' || loss === undefined) return undefined;
-  const parameters = fit.parameters === 'total' ? record.parameters : record.parametersWithoutEmbedding;
-  return { parameters, tokens: record.tokens, flops: fit.compute === 'actual' ? record.flops : 6 * parameters * record.tokens, loss, label: id };
+/** What the law was fitted to, chosen from the records as the operator does. */
+export function observationsOf(view: SweepView, { form, axis }: Pick<Law, 'form' | 'axis'>): readonly Observation[] {
+  return observationsFor(recordsOnAxes(view), view.spec.fit, { form, ...(axis === undefined ? {} : { axis }) });
+}
+
+function recordsOnAxes({ grid, records }: SweepView): readonly PointRecord[] {
+  return grid.flatMap(({ id }) => records.get(id) ?? []);
+}
+
+/**
+ * The interval of a law of the status along its line. The status has only the intervals of its parameters, so the same
+ * fit is made again; undefined when that does not give the very numbers of the status, as with another version.
+ */
+export function intervalOf(view: SweepView, status: FitStatus): ((at: At) => { readonly lower: number; readonly upper: number }) | undefined {
+  const options = wantedLaws(recordsOnAxes(view), view.spec.fit).find(({ form, axis }) => form === status.form && (axis ?? 'parametersAndTokens') === status.x);
+  const fit = options === undefined ? undefined : fitOrNothing(observationsOf(view, options), options);
+  const isSame = fit?.estimates.every(({ name, value }) => status.parameters?.some((stated) => stated.name === name && closeTo(Number(stated.value), value)));
+  if (fit === undefined || isSame !== true) return undefined;
+  return (at) => {
+    const { lower, upper } = predict(fit, at);
+    return { lower, upper };
+  };
+}
+
+function fitOrNothing(observations: readonly Observation[], options: FitOptions): Fit | undefined {
+  try {
+    return fitLaw(observations, options);
+  } catch (error) {
+    if (error instanceof FitError) return undefined;
+    throw error;
+  }
+}
+
+/** But for the rounding of a status. */
+function closeTo(stated: number, value: number): boolean {
+  return Math.abs(stated - value) <= 1e-5 * Math.abs(value);
 }
 
 /** The law that a fit of the status states; undefined when the fit has failed or is of a newer version. */
