@@ -5,7 +5,7 @@ import { parseVolumeUri } from '../api/scalars.ts';
 import type { RunStatus } from '../api/status.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import type { Log } from '../runtime/log.ts';
-import { controllerOf, keyOf } from '../runtime/object.ts';
+import { keyOf } from '../runtime/object.ts';
 import type { KubeObject, Resource } from '../runtime/object.ts';
 import { OptionalReflector } from '../runtime/optional.ts';
 import { Reflector } from '../runtime/reflector.ts';
@@ -39,10 +39,6 @@ export interface Caches {
   readonly podGroups: Readonly<Record<GangScheduler, OptionalReflector<PodGroup>>>;
 }
 
-// A run with a full status has some 30 KB, a pod 5: a page that is parsed in young memory is gone without a search through all of the rest.
-const RUNS_PER_PAGE = 20;
-const CHILDREN_PER_PAGE = 100;
-
 /** Values that may come again soon, as in the next objects of a list. */
 const REMEMBERED = 2048;
 
@@ -50,8 +46,6 @@ export const BY_RUN = 'run-uid';
 export const BY_CLAIM = 'claim';
 export const BY_SOURCE = 'source';
 export const BY_QUEUE = 'queue';
-/** UID of what controls a run, such as a sweep. */
-export const BY_CONTROLLER = 'controller';
 const QUEUED = 'queued';
 
 const resourceOf = ({ kind, plural }: { kind: string; plural: string }): Resource => ({ apiVersion: API_VERSION, kind, plural, namespaced: true });
@@ -69,15 +63,15 @@ export interface CacheOptions {
 export function runCaches(options: CacheOptions): Caches {
   const compact = compacting(sharing(REMEMBERED));
   const runs = (kind: RunKind): Reflector<StoredRun> =>
-    new Reflector({ ...options, resource: RUN_RESOURCES[kind], pageSize: RUNS_PER_PAGE, transform: compact.run, unread: ['curve'], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_CONTROLLER]: controllerUids, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
-  const children = { ...options, labelSelector: LABEL_RUN_UID, pageSize: CHILDREN_PER_PAGE, indexes: { [BY_RUN]: runUids } };
+    new Reflector({ ...options, resource: RUN_RESOURCES[kind], transform: compact.run, unread: ['curve'], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
+  const children = { ...options, labelSelector: LABEL_RUN_UID, indexes: { [BY_RUN]: runUids } };
   const podGroups = (scheduler: GangScheduler): OptionalReflector<PodGroup> => new OptionalReflector({ ...children, resource: POD_GROUPS[scheduler] });
   return {
     runs: { PolarPretrain: runs('PolarPretrain'), PolarFinetune: runs('PolarFinetune') },
-    jobs: new Reflector<Job>({ ...children, resource: JOBS, transform: compact.job }),
-    pods: new Reflector<Pod>({ ...children, resource: PODS, transform: compact.pod }),
+    jobs: new Reflector<Job>({ ...children, resource: JOBS, transform: compact.job, unread: ['template'] }),
+    pods: new Reflector<Pod>({ ...children, resource: PODS, transform: compact.pod, unread: ['containers', 'initContainers', 'volumes'] }),
     services: new Reflector<Service>({ ...children, resource: SERVICES, transform: compact.service }),
-    configMaps: new Reflector<ConfigMap>({ ...children, resource: CONFIG_MAPS, transform: compact.configMap }),
+    configMaps: new Reflector<ConfigMap>({ ...children, resource: CONFIG_MAPS, transform: compact.configMap, unread: ['data', 'binaryData'] }),
     claims: new Reflector<Claim>({ ...options, resource: CLAIMS }),
     workloads: new OptionalReflector<Workload>({ ...children, resource: WORKLOADS, transform: lightWorkload }),
     flavors: new OptionalReflector<Flavor>({ ...options, resource: FLAVORS }),
@@ -109,11 +103,6 @@ export function subscribeRuns(caches: Caches, kind: RunKind, enqueue: (key: stri
 
 function keysOf(object: KubeObject | undefined): readonly string[] {
   return object === undefined ? [] : [keyOf(object)];
-}
-
-function controllerUids(run: KubeObject): readonly string[] {
-  const owner = controllerOf(run);
-  return owner === undefined ? [] : [owner.uid];
 }
 
 function runUids(child: KubeObject): readonly string[] {

@@ -9,7 +9,8 @@ import { jsonLines } from './jsonLines.ts';
 import type { ClientConfig } from './kubeconfig.ts';
 import type { KubeObject } from './object.ts';
 import { askBeforeSending, observeRequest } from './sending.ts';
-import { withoutArrays } from './jsonText.ts';
+import { readList } from './jsonList.ts';
+import type { ItemReader } from './jsonList.ts';
 import { hearDate } from './serverTime.ts';
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -21,9 +22,9 @@ export interface RequestOptions {
   /** Media type of the body; application/json unless told. */
   readonly contentType?: string;
   readonly signal?: AbortSignal;
-  /** Fields whose arrays come back empty wherever they are in the answer, since nobody reads them. */
-  readonly unread?: readonly string[] | undefined;
-  /** Time for the whole request; 30 s unless told. */
+  /** The answer is a list: its items are handed over as they come, and what it says besides is returned. ListBrokenError when not all came. */
+  readonly items?: ItemReader;
+  /** Time for the whole request, and for each part of a list; 30 s unless told. */
   readonly timeoutMs?: number;
   /** Called directly before the first byte goes out, at every try; the request fails with what it throws. */
   readonly beforeSend?: () => void;
@@ -40,6 +41,11 @@ export interface KubeClient {
   /** The events of a watch until the server ends it or the signal aborts. Throws on a refusal, a broken connection or a malformed line. */
   watch(path: string, query: Query, signal: AbortSignal): AsyncIterable<WatchEvent>;
   close(): Promise<void>;
+}
+
+/** The server began to answer with a list and did not come to its end: its time for a request may have been over. */
+export class ListBrokenError extends Error {
+  override readonly name = 'ListBrokenError';
 }
 
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -65,17 +71,37 @@ export async function clientFor(config: ClientConfig): Promise<KubeClient> {
 }
 
 async function requestJson<T>(connection: Connection, method: Method, path: string, options: RequestOptions): Promise<T> {
-  const timeout = AbortSignal.timeout(options.timeoutMs ?? REQUEST_TIMEOUT_MS);
-  const signal = options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
+  const signal = signalOf(options);
   for (let waits = 0; ; waits++) {
-    const response = await sendOnce(connection, method, path, { ...options, signal });
+    const response = await sendOnce(connection, method, path, { ...options, ...(signal === undefined ? {} : { signal }) });
+    if (options.items !== undefined && response.statusCode < 300) return (await readList(chunksOf(response, `${method} ${path}`), options.items)) as T;
     const text = await response.body.text();
-    if (response.statusCode < 300) return JSON.parse(withoutArrays(text, options.unread ?? [])) as T;
+    if (response.statusCode < 300) return JSON.parse(text) as T;
     const error = apiErrorFrom(response.statusCode, text, `${method} ${path}`);
     const delay = retryDelayMs(response);
     if (delay === undefined || waits >= MAX_WAITS) throw error;
     await sleep(delay, signal);
-    if (signal.aborted) throw error;
+    if (signal?.aborted === true) throw error;
+  }
+}
+
+/** A list may take long, as long as it goes on. */
+function signalOf({ signal, items, timeoutMs = REQUEST_TIMEOUT_MS }: RequestOptions): AbortSignal | undefined {
+  if (items !== undefined) return signal;
+  const timeout = AbortSignal.timeout(timeoutMs);
+  return signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
+}
+
+/** The longest time between two parts of an answer; 0 where the whole has a time, or a watch goes on for as long as it likes. */
+function bodyTimeoutOf({ items, timeoutMs = REQUEST_TIMEOUT_MS }: RequestOptions): number {
+  return items === undefined ? 0 : timeoutMs;
+}
+
+async function* chunksOf({ body }: Dispatcher.ResponseData, what: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of body) yield chunk as Uint8Array;
+  } catch (error) {
+    throw new ListBrokenError(`${what}: the list broke off: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }
 
@@ -103,6 +129,7 @@ async function dispatch(connection: Connection, method: Method, path: string, op
       method, headers, dispatcher: connection.agent,
       ...(options.body === undefined ? {} : { body: JSON.stringify(options.body) }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
+      bodyTimeout: bodyTimeoutOf(options),
       ...(options.beforeSend === undefined ? {} : { beforeSend: options.beforeSend }),
     });
     observe(response.statusCode);

@@ -77,13 +77,12 @@ async function until(holds: () => boolean, what: string): Promise<void> {
 
 const names = (reflector: Reflector<KubeObject>): string[] => reflector.store.list().map((one) => one.metadata.name);
 
-test('lists in pages, watches from there and follows events', async (t) => {
+test('lists, watches from there and follows events', async (t) => {
   const calls: string[] = [];
-  const pages = [answers(listOf([thing('a', 1)], 5, 'next')), answers(listOf([thing('b', 2)], 5))];
-  const { reflector, keys } = await reflected(t, scripted(pages, [streams(line('ADDED', thing('c', 6)), line('DELETED', thing('a', 7)), line('BOOKMARK', { metadata: { resourceVersion: '9' } }))], calls));
+  const { reflector, keys } = await reflected(t, scripted([answers(listOf([thing('a', 1), thing('b', 2)], 5))], [streams(line('ADDED', thing('c', 6)), line('DELETED', thing('a', 7)), line('BOOKMARK', { metadata: { resourceVersion: '9' } }))], calls));
   await until(() => names(reflector).join() === 'b,c', 'followed');
   assert.deepEqual(keys, ['a/a', 'b/b', 'c/c', 'a/a']);
-  assert.deepEqual(calls, ['list 500', 'list 500', 'watch 5']);
+  assert.deepEqual(calls, ['list ', 'watch 5']);
   assert.ok(reflector.hasSynced && Date.now() - reflector.lastSyncAt < 5000);
 });
 
@@ -98,31 +97,46 @@ test('lists anew when its version has expired, and notices a namesake', async (t
   const { reflector, keys } = await reflected(t, scripted([answers(listOf([thing('a', 1, 'old')], 1)), answers(listOf([thing('a', 8, 'new')], 8))], [streams(gone), streams()], calls));
   await until(() => reflector.store.byUid('new') !== undefined, 'relisted');
   assert.deepEqual(keys, ['a/old', 'a/old', 'a/new']);
-  assert.deepEqual(calls.slice(0, 3), ['list 500', 'watch 1', 'list 500']);
+  assert.deepEqual(calls.slice(0, 3), ['list ', 'watch 1', 'list ']);
 });
 
-test('keeps what it had while a new list comes page by page, and takes the new list as a whole', async (t) => {
-  const seen: string[][] = [];
+test('keeps what it had while a new list comes, and takes the new list as a whole', async (t) => {
   const held: (() => void)[] = [];
   const ends: Handler = (_request, response) => void response.writeHead(200).end(line('ERROR', { kind: 'Status', code: 500, message: 'x' }));
-  const first = answers(listOf([thing('a', 1), thing('b', 1)], 1));
-  const second = answers(listOf([thing('b', 5)], 5, 'next'));
-  const third: Handler = (request, response, url) => void held.push(() => answers(listOf([thing('c', 5)], 5))(request, response, url));
-  const { reflector } = await reflected(t, scripted([first, second, third], [ends, streams()]));
-  await until(() => held.length > 0, 'asked for the last page');
-  seen.push(names(reflector));
-  held.forEach((answer) => answer());
-  await until(() => names(reflector).includes('c'), 'relisted');
-  seen.push(names(reflector));
-  assert.deepEqual(seen, [['a', 'b'], ['b', 'c']]);
+  const whole = listOf([thing('b', 5), thing('c', 5)], 5);
+  const halves: Handler = (_request, response) => {
+    response.writeHead(200).write(whole.slice(0, whole.indexOf('"c"')));
+    held.push(() => response.end(whole.slice(whole.indexOf('"c"'))));
+  };
+  const { reflector } = await reflected(t, scripted([answers(listOf([thing('a', 1), thing('b', 1)], 1)), halves], [ends, streams()]));
+  await until(() => held.length > 0, 'asked for the list');
+  await sleep(20);
+  assert.deepEqual(names(reflector), ['a', 'b']);
+  held.forEach((end) => end());
+  await until(() => names(reflector).join() === 'b,c', 'relisted');
 });
 
-test('lists in one page when the version expires between two', async (t) => {
+test('lists in pages when a whole list breaks off', async (t) => {
   const calls: string[] = [];
+  const cut: Handler = (request, response) => void response.writeHead(200).write(listOf([thing('z', 1)], 1).slice(0, -5), () => request.socket.destroy());
+  const pages = [answers(listOf([thing('a', 1)], 5, 'next')), answers(listOf([thing('b', 2)], 5))];
+  const { reflector } = await reflected(t, scripted([cut, ...pages], [streams()], calls));
+  await until(() => names(reflector).join() === 'a,b' && calls.length > 3, 'listed');
+  assert.deepEqual(calls.slice(0, 4), ['list ', 'list 500', 'list 500', 'watch 5']);
+});
+
+test('lists as a whole again when the version expires between two pages', async (t) => {
+  const calls: string[] = [];
+  const cut: Handler = (request, response) => void response.writeHead(200).write('{"items":[', () => request.socket.destroy());
   const expired = answers(JSON.stringify({ kind: 'Status', code: 410, reason: 'Expired', message: 'the provided continue parameter is too old' }), 410);
-  const { reflector } = await reflected(t, scripted([answers(listOf([thing('a', 1)], 1, 'next')), expired, answers(listOf([thing('b', 9)], 9))], [streams()], calls));
-  await until(() => names(reflector).join() === 'b' && calls.length > 3, 'listed');
-  assert.deepEqual(calls.slice(0, 4), ['list 500', 'list 500', 'list 0', 'watch 9']);
+  const { reflector } = await reflected(t, scripted([cut, answers(listOf([thing('a', 1)], 1, 'next')), expired, answers(listOf([thing('b', 9)], 9))], [streams()], calls));
+  await until(() => names(reflector).join() === 'b' && calls.length > 4, 'listed');
+  assert.deepEqual(calls.slice(0, 5), ['list ', 'list 500', 'list 500', 'list ', 'watch 9']);
+});
+
+test('gives up on a list that stops coming', async (t) => {
+  const client = await clientOf(t, (_request, response) => void response.writeHead(200).write('{"items":[{"a":1},'));
+  await assert.rejects(client.request('GET', '/slow', { timeoutMs: 300, items: { unread: [], take: quiet } }), /GET \/slow: the list broke off/);
 });
 
 test('outlives malformed events, events without a version and handlers that throw', async (t) => {
@@ -147,7 +161,7 @@ test('watches on from the last bookmark when the server ends a watch in good ord
   const ends: Handler = (_request, response) => void response.writeHead(200).end(line('BOOKMARK', { metadata: { resourceVersion: '7' } }));
   await reflected(t, scripted([answers(listOf([], 1))], [ends, streams()], calls));
   await until(() => calls.length >= 3, 'watched again');
-  assert.deepEqual(calls.slice(0, 3), ['list 500', 'watch 1', 'watch 7']);
+  assert.deepEqual(calls.slice(0, 3), ['list ', 'watch 1', 'watch 7']);
 });
 
 test('asks a server that refuses every watch ever less often', async (t) => {

@@ -1,8 +1,9 @@
-// Keeps a store equal to the API server: list in pages, then watch, for ever. Ends only when its signal aborts.
+// Keeps a store equal to the API server: list, then watch, for ever. Ends only when its signal aborts.
 //
 //   list -> watch -> (server ends the watch) -> watch ... -> relist every `relistMs`
 //     any error, 410 or silence: wait (jittered, doubling, capped), then list again
 import { ApiError, isExpired } from './apiError.ts';
+import { ListBrokenError } from './client.ts';
 import type { KubeClient, WatchEvent } from './client.ts';
 import { jittered, sleep } from './clock.ts';
 import type { Log } from './log.ts';
@@ -11,7 +12,7 @@ import { keyOf, pathOf, withoutManagedFields } from './object.ts';
 import type { KubeObject, Resource } from './object.ts';
 import { Store } from './store.ts';
 import type { Change, IndexFn, StoreReader } from './store.ts';
-import { listPages } from './verbs.ts';
+import { listEach } from './verbs.ts';
 
 export interface ReflectorTiming {
   /** The server is asked to end a watch after this long. */
@@ -34,12 +35,12 @@ export interface ReflectorOptions<T extends KubeObject> {
   readonly indexes?: Readonly<Record<string, IndexFn<T>>>;
   /** Applied to every object before it is stored, after managedFields are dropped. */
   readonly transform?: (object: T) => T;
-  /** Names of fields, besides managedFields, that hold lists which the transform drops: lists come without them. */
+  /** Names of fields, besides managedFields, that hold arrays or objects which the transform drops: they come empty in lists. */
   readonly unread?: readonly string[];
-  /** Objects listed at a time, 500 unless told: a page is held as text and as parsed before it is transformed. */
-  readonly pageSize?: number;
   readonly timing?: Partial<ReflectorTiming>;
 }
+
+const PAGE = 500;
 
 interface Subscriber<T> {
   readonly toKeys: (object: T) => readonly string[];
@@ -117,20 +118,19 @@ export class Reflector<T extends KubeObject> {
   }
 
   async #listed(signal: AbortSignal): Promise<{ items: readonly T[]; resourceVersion: string }> {
-    const { client, resource, namespace, labelSelector, pageSize = 500, unread = [] } = this.#options;
-    const listed = async (limit: number): Promise<{ items: readonly T[]; resourceVersion: string }> => {
+    const { client, resource, namespace, labelSelector, unread = [] } = this.#options;
+    const listed = async (limit?: number): Promise<{ items: readonly T[]; resourceVersion: string }> => {
       const items: T[] = [];
-      const resourceVersion = await listPages<T>(client, resource, { namespace, labelSelector, limit, signal, unread: ['managedFields', ...unread] }, (page) => {
-        for (const item of page) items.push(this.#known(item) ?? this.#trimmed(item));
-      });
+      const resourceVersion = await listEach<T>(client, resource, { namespace, labelSelector, limit, signal, unread: ['managedFields', ...unread] }, (item) => items.push(this.#known(item) ?? this.#trimmed(item)));
       return { items, resourceVersion };
     };
     try {
-      return await listed(pageSize);
+      // The server makes a whole list from what it holds in memory, and after a few quiet minutes every page from etcd.
+      return await listed();
     } catch (error) {
-      if (!isExpired(error)) throw error;
-      // The version expired between two pages; one big page cannot.
-      return listed(0);
+      if (!(error instanceof ListBrokenError)) throw error;
+      // It gives each answer a minute.
+      return listed(PAGE);
     }
   }
 

@@ -3,6 +3,7 @@ import { ApiError, isNotFound } from './apiError.ts';
 import type { KubeClient } from './client.ts';
 import type { KubeList, KubeObject, Resource } from './object.ts';
 import { pathOf } from './object.ts';
+import type { ItemReader } from './jsonList.ts';
 
 export interface Named {
   readonly namespace?: string | undefined;
@@ -19,9 +20,10 @@ export interface ApplyOptions {
 export interface ListOptions {
   readonly namespace?: string | undefined;
   readonly labelSelector?: string | undefined;
-  /** Fields whose arrays come back empty, since nobody reads them. */
+  /** Fields whose arrays and objects come back empty, since nobody reads them. */
   readonly unread?: readonly string[];
-  readonly limit?: number;
+  /** Objects in a page. */
+  readonly limit?: number | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -40,29 +42,26 @@ export async function get<T extends KubeObject>(client: KubeClient, resource: Re
 /** All objects and the resource version they were read at, fetched page by page. */
 export async function list<T extends KubeObject>(client: KubeClient, resource: Resource, options: ListOptions = {}): Promise<{ items: T[]; resourceVersion: string }> {
   const items: T[] = [];
-  const resourceVersion = await listPages<T>(client, resource, options, (page) => items.push(...page));
+  const resourceVersion = await listEach<T>(client, resource, { limit: 500, ...options }, (item) => items.push(item));
   return { items, resourceVersion };
 }
 
-/** As `list`, but each page is handed over as it comes and not kept; returns the resource version of the whole. ApiError (410) when the list took longer than the server keeps its version. */
-export async function listPages<T extends KubeObject>(client: KubeClient, resource: Resource, options: ListOptions, take: (page: readonly T[]) => void): Promise<string> {
-  let page = await listPage<T>(client, resource, options, undefined);
+/**
+ * As `list`, but each object is handed over as it comes and not kept, and without a limit all come in one answer; returns
+ * the resource version of the whole. ApiError (410) when the pages took longer than the server keeps their version,
+ * ListBrokenError when an answer had no end; objects were handed over before both.
+ */
+export async function listEach<T extends KubeObject>(client: KubeClient, resource: Resource, options: ListOptions, take: (object: T) => void): Promise<string> {
+  const { namespace, labelSelector, limit, unread = [], signal } = options;
+  // Items of a list lack apiVersion and kind.
+  const items: ItemReader = { unread, take: (item) => take({ ...(item as T), apiVersion: resource.apiVersion, kind: resource.kind }) };
+  let token: string | undefined;
   for (;;) {
-    const { continue: token = '', resourceVersion = '' } = page.metadata ?? {};
-    // The server makes the next page while this one is taken in.
-    const next = token === '' ? undefined : listPage<T>(client, resource, options, token);
-    next?.catch(() => undefined);
-    // Items of a list lack apiVersion and kind.
-    take((page.items ?? []).map((item) => ({ ...item, apiVersion: resource.apiVersion, kind: resource.kind })));
-    if (next === undefined) return resourceVersion;
-    page = await next;
+    const query = { labelSelector, limit, continue: token };
+    const { metadata } = await client.request<KubeList<T>>('GET', pathOf(resource, { namespace }), { query, items, ...(signal === undefined ? {} : { signal }) });
+    token = metadata?.continue ?? '';
+    if (token === '') return metadata?.resourceVersion ?? '';
   }
-}
-
-function listPage<T>(client: KubeClient, resource: Resource, options: ListOptions, token: string | undefined): Promise<KubeList<T>> {
-  const query = { limit: options.limit ?? 500, labelSelector: options.labelSelector, continue: token };
-  const signal = options.signal === undefined ? {} : { signal: options.signal };
-  return client.request<KubeList<T>>('GET', pathOf(resource, { namespace: options.namespace }), { query, unread: options.unread, ...signal });
 }
 
 export function create<T extends KubeObject>(client: KubeClient, resource: Resource, object: T, fieldManager?: string): Promise<T> {
