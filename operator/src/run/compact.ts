@@ -23,28 +23,40 @@ export interface Compacted {
 
 /** Transforms of the caches of runs and their children. */
 export function compacting(share: Share): Compacted {
-  const base = ({ apiVersion, kind, metadata }: KubeObject): KubeObject => ({ ...given({ apiVersion, kind }), metadata: metaOf(share, metadata) });
+  const base = ({ apiVersion, kind, metadata }: KubeObject, last: KubeObject | undefined): KubeObject => ({ ...given({ apiVersion, kind }), metadata: metaOf(share, metadata, last?.metadata) });
   return {
-    run: (run) => ({ ...base(run), ...given({ spec: share(run.spec), status: share(lightStatus(run.status)) }) }),
-    job: (job) => {
+    run: inTurn((run, last) => ({ ...base(run, last), ...given({ spec: share(run.spec, last?.spec), status: share(lightStatus(run.status), last?.status) }) })),
+    job: inTurn((job, last) => {
       const { parallelism = 0, suspend } = job.spec;
-      return { ...base(job), spec: share({ parallelism, ...(suspend === true ? { suspend } : {}) }), ...given({ status: share(jobStatus(job.status)) }) };
-    },
-    pod: (pod) => ({ ...base({ ...pod, metadata: podMeta(pod.metadata) }), ...given({ spec: pod.spec?.nodeName === undefined ? undefined : share({ nodeName: pod.spec.nodeName }), status: share(podStatus(pod.status)) }) }),
-    service: (service) => {
+      return { ...base(job, last), spec: share({ parallelism, ...(suspend === true ? { suspend } : {}) }, last?.spec), ...given({ status: share(jobStatus(job.status), last?.status) }) };
+    }),
+    pod: inTurn((pod, last) => {
+      const spec = pod.spec?.nodeName === undefined ? undefined : share({ nodeName: pod.spec.nodeName }, last?.spec);
+      return { ...base({ ...pod, metadata: podMeta(pod.metadata) }, last), ...given({ spec, status: share(podStatus(pod.status), last?.status) }) };
+    }),
+    service: inTurn((service, last) => {
       const { clusterIP, publishNotReadyAddresses, selector, ports } = service.spec;
-      return { ...base(service), spec: share(given({ clusterIP, publishNotReadyAddresses, selector, ports })) };
-    },
-    configMap: (configMap) => base(configMap),
+      return { ...base(service, last), spec: share(given({ clusterIP, publishNotReadyAddresses, selector, ports }), last?.spec) };
+    }),
+    configMap: inTurn((configMap, last) => base(configMap, last)),
   };
 }
 
-function metaOf(share: Share, metadata: ObjectMeta): ObjectMeta {
+/** Objects of a kind mostly are as the one before. */
+function inTurn<T>(compact: (object: T, last: T | undefined) => T): (object: T) => T {
+  let last: T | undefined;
+  return (object) => {
+    last = compact(object, last);
+    return last;
+  };
+}
+
+function metaOf(share: Share, metadata: ObjectMeta, last: ObjectMeta | undefined): ObjectMeta {
   const { name, namespace, uid, resourceVersion, generation, creationTimestamp, deletionTimestamp, labels, annotations, ownerReferences, finalizers } = metadata;
-  const kept = annotations === undefined ? undefined : Object.fromEntries(Object.entries(annotations).filter(([key]) => key !== LAST_APPLIED));
+  const kept = annotations === undefined ? undefined : filtered(annotations, (key) => key !== LAST_APPLIED);
   return given({
-    name, namespace: share(namespace), uid, resourceVersion, generation, creationTimestamp: share(creationTimestamp), deletionTimestamp,
-    labels: share(labels), annotations: share(kept), ownerReferences: share(ownerReferences), finalizers: share(finalizers),
+    name, namespace: share(namespace, last?.namespace), uid, resourceVersion, generation, creationTimestamp: share(creationTimestamp, last?.creationTimestamp), deletionTimestamp,
+    labels: share(labels, last?.labels), annotations: share(kept, last?.annotations), ownerReferences: share(ownerReferences, last?.ownerReferences), finalizers: share(finalizers, last?.finalizers),
   });
 }
 
@@ -54,20 +66,20 @@ function podMeta({ labels, annotations, finalizers, ...rest }: ObjectMeta): Obje
 }
 
 function ours(texts: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> | undefined {
-  return texts && Object.fromEntries(Object.entries(texts).filter(([key]) => key.startsWith(GROUP) || key === LABEL_COMPLETION_INDEX));
+  return texts && filtered(texts, (key) => key.startsWith(GROUP) || key === LABEL_COMPLETION_INDEX);
 }
 
-/** Without the curve, the last validation and what the history of checkpoints tells beside step, loss and tokens, which are most of a status: who needs them asks the API server. */
+/** Without the curve, the last validation and what the history of checkpoints tells beside step and loss, which are most of a status: who needs them asks the API server. */
 function lightStatus(stored: StoredRun['status']): StoredRun['status'] {
   if (stored === undefined) return undefined;
   const status = readableStatus(stored);
   const { checkpoints, ...others } = status;
-  const kept = Object.fromEntries(Object.entries(others).filter(([field]) => field !== 'curve' && field !== 'validation'));
+  const kept = filtered(others, (field) => field !== 'curve' && field !== 'validation');
   return checkpoints === undefined ? kept : { ...kept, checkpoints: { ...checkpoints, ...given({ history: checkpoints.history?.map(lightRecord) }) } };
 }
 
-function lightRecord({ step, valLoss, tokens }: CheckpointRecord): CheckpointRecord {
-  return given({ step, valLoss, tokens }) as CheckpointRecord;
+function lightRecord({ step, valLoss }: CheckpointRecord): CheckpointRecord {
+  return given({ step, valLoss }) as CheckpointRecord;
 }
 
 function jobStatus(status: Job['status']): Job['status'] {
@@ -91,5 +103,11 @@ type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 
 /** Without the fields that are undefined. */
 function given<T extends object>(fields: T): Given<T> {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Given<T>;
+  return filtered(fields, (_field, value) => value !== undefined) as unknown as Given<T>;
+}
+
+function filtered<T extends object>(fields: T, isKept: (field: string, value: unknown) => boolean): T {
+  const kept: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(fields)) if (isKept(field, value)) kept[field] = value;
+  return kept as T;
 }
