@@ -57,7 +57,23 @@ function isLeaving({ metadata: { deletionTimestamp, finalizers = [] } }: StoredR
 /** A run as it is stored, with its spec parsed. */
 export function runOf(kind: RunKind, stored: StoredRun): Run {
   const { namespace = '', uid = '' } = stored.metadata;
-  return { kind, metadata: { ...stored.metadata, namespace, uid }, status: readableStatus(stored.status), ...parseSpec(kind, stored.spec) };
+  return { kind, metadata: { ...stored.metadata, namespace, uid }, status: readableStatus(stored.status), ...parsedOf(kind, stored.spec) };
+}
+
+type Parsed = ReturnType<typeof parseSpec>;
+
+const PARSED_AT_MOST = 1024;
+const parsed: Record<RunKind, Map<object, Parsed>> = { PolarPretrain: new Map(), PolarFinetune: new Map() };
+
+/** Parsing takes most of a look at a run at rest, and caches hold equal specs once. What is frozen stays as it was parsed. */
+function parsedOf(kind: RunKind, spec: StoredRun['spec']): Parsed {
+  if (spec === undefined || !Object.isFrozen(spec)) return parseSpec(kind, spec);
+  const known = parsed[kind].get(spec);
+  if (known !== undefined) return known;
+  if (parsed[kind].size >= PARSED_AT_MOST) parsed[kind].clear();
+  const made = deepFreeze(parseSpec(kind, spec));
+  parsed[kind].set(spec, made);
+  return made;
 }
 
 function owned<T extends KubeObject>(run: Run, objects: readonly T[]): readonly T[] {
