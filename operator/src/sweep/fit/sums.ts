@@ -19,7 +19,9 @@ export interface Solution {
 
 /** No exponent above it is told apart from a step. */
 export const STEEPEST = 5;
-const STARTS = 8;
+const STARTS = 12;
+/** Where descents from each start begin: smooth, and near the kinks. */
+const COARSEST = [0.1, 0.003] as const;
 /** Below this ln E (in units of the mean loss) a law without E is tried. */
 const GONE = -8;
 /** ln of the least E, in the same unit: it stands for 0. */
@@ -30,7 +32,7 @@ export function fitSum(columns: Columns, delta: number): Solution {
   const { design, unit } = designOf(columns);
   const coarse: Problem = { design, delta: Math.max(delta, 0.1), offset: true };
   const minima = startingPoints(coarse, STARTS)
-    .map((start) => continued({ ...coarse, delta }, start.theta, 0.1))
+    .flatMap((start) => COARSEST.map((coarsest) => continued({ ...coarse, delta }, start.theta, coarsest)))
     .sort((left, right) => left.value - right.value);
   const best = minima[0]!;
   const bare = withoutOffset({ ...coarse, delta }, best);

@@ -29,7 +29,7 @@ test('warns of sizes that span too little, and of points that are too few', () =
 
 test('warns of an offset that the points do not show', () => {
   warned(drawnRuns(power, { ...wide, seed: 1, scatter: 0.01 }), { form: 'offset' }, 'OffsetNotResolved', /interval of E reaches 0/);
-  warned(drawnRuns((n) => 0.9 - 0.02 * Math.log(n / 1e7) - 0.001 * Math.log(n / 1e7) ** 2, { ...wide, scatter: 1e-4 }), { form: 'offset' }, 'OffsetAtZero', /E is 0/);
+  warned(drawnRuns((n) => 0.9 - 0.02 * Math.log(n / 1e7) - 0.001 * Math.log(n / 1e7) ** 2, { ...wide, scatter: 1e-4 }), { form: 'offset', bootstrap: 50 }, 'OffsetAtZero', /E is 0/);
 });
 
 test('warns of a power law that bends, of a loss that rises, and of an exponent that may be 0', () => {
@@ -39,7 +39,7 @@ test('warns of a power law that bends, of a loss that rises, and of an exponent 
 });
 
 test('warns of parameters and tokens that are not told apart', () => {
-  warned(generatedPoints().map((run, i) => ({ ...run, tokens: run.parameters! * (20 + 0.01 * (i % 3)) })), { form: 'joint' }, 'Collinear', /grow together/);
+  warned(generatedPoints().map((run, i) => ({ ...run, tokens: run.parameters! * (20 + 0.01 * (i % 3)) })), { form: 'joint', bootstrap: 20 }, 'Collinear', /grow together/);
 });
 
 test('warns when the largest size is not what the others say', () => {
