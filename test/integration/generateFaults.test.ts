@@ -12,7 +12,7 @@ const instead = (status: number, body: string | Buffer, headers: Record<string, 
 };
 
 /** One policy of three misbehaves; the others must get all their rows. */
-async function against(fault: Fault, rest: Partial<ConfigInput> = {}): Promise<{ end: Line; bad: Line['policies'][string]; config: ConfigInput; asked: number; badRows: number }> {
+async function against(fault: Fault, rest: Partial<ConfigInput> & { lines?: number } = {}): Promise<{ end: Line; bad: Line['policies'][string]; config: ConfigInput; asked: number; badRows: number }> {
   const endpoint = await startEndpoint();
   try {
     endpoint.faults.set('bad', fault);

@@ -84,7 +84,7 @@ test('asked to stop it ends cleanly, and the next start asks for nothing again',
   let stops = 0;
   for (; stops < 4; stops += 1) {
     const { child, ended } = startWorker(config);
-    while (!existsSync(join(config.output, 'journals')) && child.exitCode === null) await sleep(20);
+    await new Promise((resolve) => child.stdout?.once('data', resolve));
     await sleep(150);
     child.kill('SIGTERM');
     const { code, end, stderr } = await ended;
@@ -127,7 +127,7 @@ test('a finished shard that was changed is refused and named', { timeout: 100_00
   const bytes = readFileSync(at);
   truncateSync(at, bytes.length - 1);
   const { code, stderr } = await runWorker(whole);
-  assert.equal(code, 10);
+  assert.equal(code, 11);
   assert.ok(stderr.includes(first.file));
 });
 

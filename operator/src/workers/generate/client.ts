@@ -83,14 +83,7 @@ async function readBody({ body, statusCode }: Dispatcher.ResponseData, most: num
 }
 
 function judge(policy: PolicyConfig, { statusCode, headers }: Dispatcher.ResponseData, bytes: Buffer | undefined): Outcome {
-  if (statusCode === 200) {
-    if (bytes === undefined) return { kind: 'failed', reason: 'an answer longer than answerBytes', charged: true };
-    try {
-      return { kind: 'answer', answer: answerOf(policy.api, bytes) };
-    } catch (error) {
-      return { kind: 'failed', reason: error instanceof Error ? error.message : String(error), charged: true };
-    }
-  }
+  if (statusCode === 200) return judgeAnswer(policy, bytes);
   const reason = `HTTP ${String(statusCode)}${said(bytes)}`;
   const after = headers['retry-after'];
   const wait = retryAfterMs(Array.isArray(after) ? after[0] : after, Date.now());
@@ -98,6 +91,15 @@ function judge(policy: PolicyConfig, { statusCode, headers }: Dispatcher.Respons
   if ([401, 403, 404, 405, 410].includes(statusCode)) return { kind: 'unusable', reason };
   if ([400, 413, 422].includes(statusCode)) return { kind: 'refused', reason };
   return { kind: 'failed', reason, charged: false };
+}
+
+function judgeAnswer(policy: PolicyConfig, bytes: Buffer | undefined): Outcome {
+  if (bytes === undefined) return { kind: 'failed', reason: 'an answer longer than answerBytes', charged: true };
+  try {
+    return { kind: 'answer', answer: answerOf(policy.api, bytes) };
+  } catch (error) {
+    return { kind: 'failed', reason: error instanceof Error ? error.message : String(error), charged: true };
+  }
 }
 
 /** The beginning of an error's body without control characters. */

@@ -102,8 +102,10 @@ export type PolicyConfig = GenerateConfig['policies'][number];
 export type SourceConfig = z.output<typeof source>;
 export type PromptsConfig = z.output<typeof prompts>;
 
-/** What is wrong with the configuration or the data: a restart does not help. */
+/** What is wrong with the configuration: a restart does not help. */
 export class ConfigError extends Error {}
+/** What is wrong with the data, with file and line. */
+export class DataError extends ConfigError {}
 
 /** The configuration in a JSON file. ConfigError names the file and, for each wrong field, what was expected. */
 export function readConfig<S extends z.ZodType>(file: string, schema: S): z.output<S> {

@@ -163,11 +163,8 @@ export class Lane {
     this.#note(outcome.reason);
     const { now, random, retries } = this.#deps;
     this.#failingSince ??= now();
-    if (outcome.kind === 'busy') {
-      this.#breaker.undecided();
-      this.#busyInARow += 1;
-      this.#pausedUntil = Math.max(this.#pausedUntil, now() + (outcome.retryAfterMs ?? backoffMs(this.#busyInARow, retries, random())));
-    } else {
+    if (outcome.kind === 'busy') this.#pause(outcome.retryAfterMs);
+    else {
       this.#breaker.failed(now(), random());
       // What the endpoint does to everyone is not held against one request.
       if (this.#breaker.closed && !probing) job.attempts += 1;
@@ -175,6 +172,13 @@ export class Lane {
     if (now() - this.#failingSince >= retries.giveUpSeconds * 1000) this.#park(`no answer for ${String(retries.giveUpSeconds)} s, ${outcome.reason}`);
     if (job.attempts >= retries.attempts || this.#parked !== undefined || this.#stopped) this.#deps.over(job, false);
     else this.#again(job, outcome.kind === 'busy' ? 0 : backoffMs(Math.max(1, job.attempts), retries, random()));
+  }
+
+  #pause(askedMs: number | undefined): void {
+    const { now, random, retries } = this.#deps;
+    this.#breaker.undecided();
+    this.#busyInARow += 1;
+    this.#pausedUntil = Math.max(this.#pausedUntil, now() + (askedMs ?? backoffMs(this.#busyInARow, retries, random())));
   }
 
   #again(job: Job, ms: number): void {

@@ -5,15 +5,14 @@ import { parseArgs } from 'node:util';
 import pino from 'pino';
 import { EXIT_CODES } from '../../api/exitCodes.ts';
 import { createClient } from './client.ts';
-import { ConfigError, generateConfig, readConfig, type GenerateConfig } from './config.ts';
+import { ConfigError, DataError, generateConfig, readConfig, type GenerateConfig } from './config.ts';
 import { StorageFullError } from './durable.ts';
 import { Engine, type EndReason } from './engine.ts';
-import { planOf, writeManifest } from './manifest.ts';
+import { planOf, promptsFolder, writeManifest } from './manifest.ts';
 import { blocksOf, ownBlocks } from './plan.ts';
 import { prepare } from './prepare.ts';
 import { createProgress } from './progress.ts';
 import { openPrompts } from './prompts.ts';
-import { promptsFolder } from './manifest.ts';
 
 const STOPPED = 143;
 // Answers that are nearly there are paid for: they are waited for, within a pod's usual 30 seconds.
@@ -80,6 +79,7 @@ function stopSignals(): { stop: AbortSignal; abort: AbortSignal } {
 }
 
 function exitCodeOf(error: unknown): number {
+  if (error instanceof DataError) return EXIT_CODES.DataInvalid;
   if (error instanceof ConfigError) return EXIT_CODES.ConfigInvalid;
   return error instanceof StorageFullError ? EXIT_CODES.StorageFull : EXIT_CODES.Crashed;
 }

@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { brotliDecompressSync, gunzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects, type Compressors, type KeyValue } from 'hyparquet';
 import { ByteWriter, ParquetWriter, schemaFromColumnData, type BasicType } from 'hyparquet-writer';
-import { ConfigError } from './config.ts';
+import { DataError } from './config.ts';
 import type { Piece } from './sources.ts';
 
 export const CODECS: Compressors = { ZSTD: (input) => zstdDecompressSync(input), GZIP: (input) => gunzipSync(input), BROTLI: (input) => brotliDecompressSync(input) };
@@ -22,7 +22,7 @@ export async function* readParquet(path: string, columns?: readonly string[]): A
       for (const value of objects) yield { file: path, place: (row += 1), value };
     }
   } catch (error) {
-    throw new ConfigError(`${path}: damaged Parquet file: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new DataError(`${path}: damaged Parquet file: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }
 

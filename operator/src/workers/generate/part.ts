@@ -1,7 +1,7 @@
 // Finished shard files: a Parquet file that is there is whole, and its footer says everything its manifest needs.
 import { open, readFile, rm, stat, mkdir, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { ConfigError } from './config.ts';
+import { DataError } from './config.ts';
 import { publish, storageError, temporaryName, writeWhole } from './durable.ts';
 import { entryOf, namesIn, type JournalRow } from './journal.ts';
 import type { Place } from './ledger.ts';
@@ -36,14 +36,14 @@ export async function writePartFile(output: string, file: string, facts: PartFac
   return publish(temporary, path);
 }
 
-/** The finished parts of a shard, with the manifests that a kill kept from being written. ConfigError when one is damaged. */
+/** The finished parts of a shard, with the manifests that a kill kept from being written. DataError when one is damaged. */
 export async function readParts(output: string, corpus: string, block: Block): Promise<PartManifest[]> {
   const prefix = shardName(block.number, 0).slice(0, -1);
   const names = (await namesIn(join(output, block.split))).filter((name) => name.startsWith(prefix) && name.endsWith('.parquet'));
   const parts: PartManifest[] = [];
   for (let part = 0; part < names.length; part += 1) parts.push(await describe(output, fileOf(block, part)));
   const other = parts.find((part) => part.corpus !== corpus);
-  if (other !== undefined) throw new ConfigError(`${join(output, other.file)}: expected a shard of the corpus ${corpus}, got one of ${other.corpus}: move it away`);
+  if (other !== undefined) throw new DataError(`${join(output, other.file)}: expected a shard of the corpus ${corpus}, got one of ${other.corpus}: move it away`);
   return parts;
 }
 
@@ -51,11 +51,11 @@ export async function readParts(output: string, corpus: string, block: Block): P
 export async function describe(output: string, file: string): Promise<PartManifest> {
   const path = join(output, file);
   const at = join(manifestsFolder(output), file.replace(/^.*\//, '').replace(/\.parquet$/, '.json'));
-  const bytes = await stat(path).then((info) => info.size, () => { throw new ConfigError(`${path}: expected the shard's part, got no file`); });
+  const bytes = await stat(path).then((info) => info.size, () => { throw new DataError(`${path}: expected the shard's part, got no file`); });
   const text = await readFile(at, 'utf8').catch(() => undefined);
   if (text !== undefined) {
     const known = parsePart(text, at);
-    if (known.bytes !== bytes) throw new ConfigError(`${path}: expected ${String(known.bytes)} bytes as ${at} says, got ${String(bytes)}: restore it, or move both and the shard's other parts away to make it again`);
+    if (known.bytes !== bytes) throw new DataError(`${path}: expected ${String(known.bytes)} bytes as ${at} says, got ${String(bytes)}: restore it, or move both and the shard's other parts away to make it again`);
     return known;
   }
   const manifest: PartManifest = { ...(await factsIn(path)), file, bytes, sha256: await hashFile(path) };
@@ -68,7 +68,7 @@ async function factsIn(path: string): Promise<PartFacts> {
     const { values } = await readFooter(path);
     return JSON.parse(values.get(FOOTER) ?? '') as PartFacts;
   } catch (error) {
-    throw new ConfigError(`${path}: not a shard that this program wrote: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    throw new DataError(`${path}: not a shard that this program wrote: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
 }
 

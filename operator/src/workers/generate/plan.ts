@@ -53,10 +53,9 @@ function drawPolicies(plan: PlanInput, prefix: number, kind: PromptKind): readon
   const unseen = prefix < plan.heldOutPrompts && heldOut.length > 0 && prefix % 2 === 0;
   const firsts = unseen ? heldOut : seen;
   const seconds = unseen && heldOut.length === 1 ? seen : firsts;
-  const a = below(firsts.length, `${key} 0`);
-  const shared = firsts === seconds;
-  const b = below(seconds.length - (shared ? 1 : 0), `${key} 1`);
-  const [first, second] = [firsts[a], seconds[shared && b >= a ? b + 1 : b]];
+  const first = firsts[below(firsts.length, `${key} 0`)];
+  const others = firsts === seconds ? seconds.filter((policy) => policy !== first) : seconds;
+  const second = others[below(others.length, `${key} 1`)];
   if (first === undefined || second === undefined) throw new Error(`expected two policies for ${kind}, got ${String(seen.length)} and ${String(heldOut.length)} held out`);
   return [first, second];
 }

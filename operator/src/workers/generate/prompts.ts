@@ -3,7 +3,7 @@ import { hash } from 'node:crypto';
 import { open, mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { ConfigError, type PromptsConfig, type SourceConfig } from './config.ts';
+import { DataError, type PromptsConfig, type SourceConfig } from './config.ts';
 import { storageError } from './durable.ts';
 import type { PromptKind } from './plan.ts';
 import { segmentOf, tokenEnds, type TokenEnds } from './segment.ts';
@@ -22,12 +22,12 @@ export interface PromptStore { readonly count: number; readonly repeated: number
 const TEXTS = 'prompts.bin';
 const OFFSETS = 'offsets.bin';
 const BUCKET_BYTES = 8 * 2 ** 20;
-const BUFFERED_BYTES = 16 * 2 ** 20;
+const BUFFERED_BYTES = 4 * 2 ** 20;
 const KEY_BYTES = 16;
 const HEAD_BYTES = KEY_BYTES + 4;
 const BATCH = 64;
 
-/** Reads all sources and writes the store into `folder`, from nothing. ConfigError names what cannot be used. */
+/** Reads all sources and writes the store into `folder`, from nothing. DataError names what cannot be used. */
 export async function preparePrompts(config: PromptsConfig, seed: number, folder: string): Promise<{ store: PromptStore; sources: SourceCount[] }> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
@@ -41,10 +41,10 @@ export async function preparePrompts(config: PromptsConfig, seed: number, folder
       for await (const prompt of promptsOf({ source, config, seed, ends }, count)) await buckets.add(keyOf(prompt, seed), Buffer.from(JSON.stringify(prompt)));
     }
     const store = await sortInto(folder, buckets, config.limit ?? Infinity);
-    if (store.count === 0) throw new ConfigError(`prompts.sources: expected at least one prompt, got none (${sources.map((one) => `${one.path}: ${String(one.documents)} documents, ${String(one.tooShort)} too short`).join('; ')})`);
+    if (store.count === 0) throw new DataError(`prompts.sources: expected at least one prompt, got none (${sources.map((one) => `${one.path}: ${String(one.documents)} documents, ${String(one.tooShort)} too short`).join('; ')})`);
     return { store, sources };
   } catch (error) {
-    if (error instanceof ConfigError) throw error;
+    if (error instanceof DataError) throw error;
     throw storageError(folder, error);
   }
 }
@@ -90,17 +90,17 @@ async function* segments(texts: readonly string[], { config, seed, ends }: Readi
 function textOf({ file, place, value }: Piece, field: string): string {
   const text = typeof value === 'string' ? value : (value as Record<string, unknown> | null)?.[field];
   if (typeof text === 'string' && text.isWellFormed()) return text;
-  throw new ConfigError(`${file}:${String(place)}: ${field}: expected Unicode text, got ${show(text)}`);
+  throw new DataError(`${file}:${String(place)}: ${field}: expected Unicode text, got ${show(text)}`);
 }
 
 /** A string asks as one user message; of a message list everything up to the last user message asks. */
 function instructionOf({ file, place, value }: Piece, field: string): Prompt {
   const asked = typeof value === 'string' ? value : (value as Record<string, unknown> | null)?.[field];
   if (typeof asked === 'string' && asked.isWellFormed() && asked.trim() !== '') return { kind: 'instructions', prompt: asked };
-  const list = z.array(message).safeParse(asked);
-  const last = list.success ? list.data.findLastIndex(({ role }) => role === 'user') : -1;
-  if (!list.success || last < 0 || list.data.some(({ content }) => !content.isWellFormed())) throw new ConfigError(`${file}:${String(place)}: ${field}: expected an instruction or a list of messages with one of the user, got ${show(asked)}`);
-  const messages = list.data.slice(0, last + 1);
+  const list = z.array(message).safeParse(asked).data ?? [];
+  const last = list.findLastIndex(({ role }) => role === 'user');
+  if (last < 0 || list.some(({ content }) => !content.isWellFormed())) throw new DataError(`${file}:${String(place)}: ${field}: expected an instruction or a list of messages with one of the user, got ${show(asked)}`);
+  const messages = list.slice(0, last + 1);
   const prompt = messages.map(({ content }) => content).join('\n');
   return messages.length === 1 ? { kind: 'instructions', prompt } : { kind: 'instructions', prompt, messages };
 }
@@ -192,11 +192,11 @@ async function sortInto(folder: string, buckets: Buckets, limit: number): Promis
 /** Prompts by number, read from disk one at a time. */
 export interface Prompts { readonly prompt: (i: number) => Promise<Prompt>; readonly close: () => Promise<void> }
 
-/** Opens what `preparePrompts` wrote. ConfigError when the files are not those any more. */
+/** Opens what `preparePrompts` wrote. DataError when the files are not those any more. */
 export async function openPrompts(folder: string, store: PromptStore): Promise<Prompts> {
   for (const [name, { bytes }] of Object.entries(store.files)) {
     const size = await stat(join(folder, name)).then((info) => info.size, () => -1);
-    if (size !== bytes) throw new ConfigError(`${join(folder, name)}: expected ${String(bytes)} bytes as corpus.json says, got ${size < 0 ? 'no file' : String(size)}: restore it, or begin a corpus in another folder`);
+    if (size !== bytes) throw new DataError(`${join(folder, name)}: expected ${String(bytes)} bytes as corpus.json says, got ${size < 0 ? 'no file' : String(size)}: restore it, or begin a corpus in another folder`);
   }
   const [texts, offsets] = [await open(join(folder, TEXTS)), await open(join(folder, OFFSETS))];
   const prompt = async (i: number): Promise<Prompt> => {
@@ -208,7 +208,7 @@ export async function openPrompts(folder: string, store: PromptStore): Promise<P
     try {
       return stored.parse(JSON.parse(bytes.toString()));
     } catch (error) {
-      throw new ConfigError(`${join(folder, TEXTS)}: damaged at prompt ${String(i)}: begin a corpus in another folder`, { cause: error });
+      throw new DataError(`${join(folder, TEXTS)}: damaged at prompt ${String(i)}: begin a corpus in another folder`, { cause: error });
     }
   };
   return { prompt, close: async () => { await texts.close(); await offsets.close(); } };

@@ -5,7 +5,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createGunzip } from 'node:zlib';
 import type { SourceConfig } from './config.ts';
-import { ConfigError } from './config.ts';
+import { DataError } from './config.ts';
 import { readParquet } from './parquet.ts';
 
 const SUFFIXES = ['.txt', '.jsonl', '.jsonl.gz', '.parquet'];
@@ -17,16 +17,16 @@ export interface Piece { readonly file: string; readonly place: number; readonly
 /** Identity of a file that was read whole, for provenance. */
 export interface FileRead { readonly file: string; readonly bytes: number; readonly sha256: string | null }
 
-/** The data files at a path, those in folders of a folder too, by name. ConfigError when there is none. */
+/** The data files at a path, those in folders of a folder too, by name. DataError when there is none. */
 export async function listFiles(path: string, suffixes: readonly string[] = SUFFIXES): Promise<string[]> {
   const wanted = (name: string): boolean => suffixes.some((suffix) => name.endsWith(suffix));
-  const info = await stat(path).catch((error: unknown) => { throw new ConfigError(`${path}: cannot read: ${error instanceof Error ? error.message : String(error)}`); });
+  const info = await stat(path).catch((error: unknown) => { throw new DataError(`${path}: cannot read: ${error instanceof Error ? error.message : String(error)}`); });
   const found = info.isDirectory() ? (await readdir(path, { recursive: true })).filter(wanted).sort().map((name) => join(path, name)) : [path].filter(wanted);
-  if (found.length === 0) throw new ConfigError(`${path}: expected ${info.isDirectory() ? 'at least one file' : 'a name'} ending in ${suffixes.join(', ')}`);
+  if (found.length === 0) throw new DataError(`${path}: expected ${info.isDirectory() ? 'at least one file' : 'a name'} ending in ${suffixes.join(', ')}`);
   return found;
 }
 
-/** Everything in one file: objects of rows, strings of documents. ConfigError names file and line of what cannot be read. */
+/** Everything in one file: objects of rows, strings of documents. DataError names file and line of what cannot be read. */
 export async function* readPieces(file: string, documents: SourceConfig['documents'], columns: readonly string[] | undefined, onRead?: (read: FileRead) => void): AsyncGenerator<Piece> {
   if (file.endsWith('.parquet')) {
     yield* readParquet(file, columns);
@@ -51,19 +51,19 @@ async function* readJsonLines(file: string, tap: Tap): AsyncGenerator<Piece> {
     try {
       value = JSON.parse(text);
     } catch (error) {
-      throw new ConfigError(`${file}:${String(line)}: not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      throw new DataError(`${file}:${String(line)}: not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
     }
     yield { file, place: line, value };
   }
 }
 
 async function* readTexts(file: string, documents: SourceConfig['documents'], tap: Tap): AsyncGenerator<Piece> {
+  if (documents === 'line') {
+    for await (const { text, line } of readLines(file, tap)) if (text.trim() !== '') yield { file, place: line, value: text };
+    return;
+  }
   let [held, from] = ['', 1];
   for await (const { text, line } of readLines(file, tap)) {
-    if (documents === 'line') {
-      if (text.trim() !== '') yield { file, place: line, value: text };
-      continue;
-    }
     if (held === '') from = line;
     if (documents === 'paragraph' && text.trim() === '') {
       if (held !== '') yield { file, place: from, value: held };
@@ -84,7 +84,7 @@ async function* readLines(file: string, { digest, counted }: Tap): AsyncGenerato
       const text = decoder.decode(bytes);
       return text.endsWith('\r') ? text.slice(0, -1) : text;
     } catch {
-      throw new ConfigError(`${file}:${String(line)}: expected UTF-8`);
+      throw new DataError(`${file}:${String(line)}: expected UTF-8`);
     }
   };
   for await (const chunk of bytesOf(file, digest, counted)) {
@@ -96,7 +96,7 @@ async function* readLines(file: string, { digest, counted }: Tap): AsyncGenerato
     }
     parts.push(chunk.subarray(from));
     length += chunk.length - from;
-    if (length > LONGEST_LINE) throw new ConfigError(`${file}:${String(line + 1)}: expected a line of at most ${String(LONGEST_LINE)} bytes`);
+    if (length > LONGEST_LINE) throw new DataError(`${file}:${String(line + 1)}: expected a line of at most ${String(LONGEST_LINE)} bytes`);
   }
   if (parts.some((part) => part.length > 0)) yield { text: decode(), line };
 }
@@ -109,8 +109,8 @@ async function* bytesOf(file: string, digest: Hash, counted: { bytes: number }):
   try {
     for await (const chunk of stream) yield chunk as Buffer;
   } catch (error) {
-    if (error instanceof ConfigError) throw error;
-    throw new ConfigError(`${file}: cannot read: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+    if (error instanceof DataError) throw error;
+    throw new DataError(`${file}: cannot read: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   } finally {
     raw.destroy();
   }
