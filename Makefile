@@ -156,6 +156,10 @@ sweep-real: setup ## The same on answers of real models: trajectories.jsonl.gz i
 bench-fit: setup-node ## Coverage of the intervals of scaling-law fits, and how long fits take (three minutes on a quiet core).
 	@$(NODE) bench/fit/bench.ts $(BENCH_ARGS)
 
+.PHONY: bench-corpus
+bench-corpus: setup-node ## The generate worker beside a local echo endpoint: requests per second of CPU, memory up to a million rows (ten minutes on two quiet cores).
+	@$(NODE) bench/corpus/bench.ts $(BENCH_ARGS)
+
 .PHONY: bench-requirements
 bench-requirements: .local/bench/venv/.synced ## Pin the newest TRL for the bench.
 	@cd bench/trainer && $(CURDIR)/$(UV) pip compile --quiet --upgrade --no-annotate --python $(CURDIR)/$(BENCH_PYTHON) \
