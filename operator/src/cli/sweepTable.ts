@@ -2,6 +2,7 @@
 import type { FitStatus, PredictionStatus } from '../api/sweepStatus.ts';
 import { formula } from './law.ts';
 import { formatCount, formatNumber, formatQuantity } from './quantities.ts';
+import type { Quantity } from './quantities.ts';
 import type { Paint } from './style.ts';
 import { chosenFit, sweepChart } from './sweepData.ts';
 import type { LawChoice } from './sweepData.ts';
@@ -59,13 +60,25 @@ function plotOf(view: SweepView, choice: LawChoice, { columns, paint }: Screen):
   return textPlot(sweepChart(view, chosenFit(view, choice)), columns, paint);
 }
 
+/** Losses in the digits of the status; amounts shortened, JSON has them in full. */
 function predictions(list: readonly PredictionStatus[]): string {
   if (list.length === 0) return '';
-  const range = (value?: string, lower?: string, upper?: string): string => (value === undefined ? '-' : `${value}${lower === undefined && upper === undefined ? '' : ` (${lower ?? '-'} to ${upper ?? 'open'})`}`);
   return textTable([{ title: 'PREDICTION' }, { title: 'BY' }, { title: 'LOSS' }, { title: 'PARAMS' }, { title: 'TOKENS' }, { title: 'FLOPS' }, { title: 'NOTE' }], list.map((each) => [
-    each.name ?? '', `${each.form ?? ''}(${each.x ?? ''})`, range(each.loss, each.lower, each.upper), range(each.parameters, each.parametersLower, each.parametersUpper),
-    range(each.tokens, each.tokensLower, each.tokensUpper), range(each.flops, each.flopsLower, each.flopsUpper), each.message ?? '',
+    each.name ?? '', `${each.form ?? ''}(${each.x ?? ''})`, range(each.loss, each.lower, each.upper),
+    range(...short('params', each.parameters, each.parametersLower, each.parametersUpper)), range(...short('tokens', each.tokens, each.tokensLower, each.tokensUpper)),
+    range(...short('flops', each.flops, each.flopsLower, each.flopsUpper)), each.message ?? '',
   ]));
+}
+
+type Texts = readonly (string | undefined)[];
+
+function short(quantity: Quantity, ...texts: Texts): Texts {
+  return texts.map((text) => (text === undefined ? undefined : formatQuantity(quantity, Number(text))));
+}
+
+function range(...[value, lower, upper]: Texts): string {
+  if (value === undefined) return '-';
+  return lower === undefined && upper === undefined ? value : `${value} (${lower ?? '-'} to ${upper ?? 'open'})`;
 }
 
 function points(view: SweepView, { wide }: Screen): string {
@@ -79,13 +92,13 @@ function points(view: SweepView, { wide }: Screen): string {
 function pointRow(each: SweepPoint, wide: boolean): readonly string[] {
   const { point: { size, tokens, steps, learningRate, batchTriplets, seed }, record, live } = each;
   const budget = tokens === undefined ? `${String(steps ?? 0)} steps` : `${formatCount(tokens)} tokens`;
-  const losses = record === undefined ? [live?.valLoss ?? '', '-'] : [lossText(record.valLoss), lossText(record.valLossStandardError)];
+  const losses = record === undefined ? [live?.valLoss ?? '', '-'] : [lossText(record.valLoss), lossText(record.valLossStandardError, 2)];
   const cells = [size, formatCount(each.parameters), budget, learningRate, String(batchTriplets), String(seed), stateText(each), ...losses];
   return [...cells, ...(wide ? wideCells(each) : [])].map((text) => (text === '' ? '-' : text));
 }
 
-function lossText(value: number | undefined): string {
-  return value === undefined ? '-' : formatNumber(value, 5);
+function lossText(value: number | undefined, digits = 5): string {
+  return value === undefined ? '-' : formatNumber(value, digits);
 }
 
 function stateText({ state, live }: SweepPoint): string {
