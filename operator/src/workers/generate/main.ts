@@ -35,6 +35,7 @@ async function main(): Promise<number> {
 }
 
 async function generate(config: GenerateConfig, worker: number, { stop, abort }: { stop: AbortSignal; abort: AbortSignal }): Promise<EndReason> {
+  for (const names of sameModels(config)) log.warn({ policies: names }, 'these policies are one model at one endpoint: the corpus will ask to tell it from itself');
   const corpus = await prepare(config, worker, stop);
   if (corpus === undefined) return 'stopped';
   const plan = planOf(corpus);
@@ -57,6 +58,11 @@ async function generate(config: GenerateConfig, worker: number, { stop, abort }:
     await client.close();
     await prompts.close();
   }
+}
+
+/** Names of policies that ask for the same model at the same endpoint in the same way. */
+function sameModels({ policies }: GenerateConfig): string[][] {
+  return [...Map.groupBy(policies, ({ url, model, api, systemPrompt }) => JSON.stringify([url, model, api, systemPrompt])).values()].filter((same) => same.length > 1).map((same) => same.map(({ name }) => name));
 }
 
 function workerOf(text: string, workers: number): number {

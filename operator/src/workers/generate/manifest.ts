@@ -124,22 +124,25 @@ export function parsePart(text: string, source: string): PartManifest {
   }
 }
 
-/** Manifests of all shard files, by shard and part. */
-export async function readManifests(output: string): Promise<PartManifest[]> {
+type FileLine = Pick<PartManifest, 'file' | 'bytes' | 'sha256' | 'rows' | 'split' | 'shard' | 'part' | 'complete'>;
+
+/** What manifest.json says of each shard file, by shard and part. */
+async function readManifests(output: string): Promise<FileLine[]> {
   const folder = manifestsFolder(output);
-  const names = (await namesIn(folder)).filter((name) => name.endsWith('.json')).sort();
-  const parts: PartManifest[] = [];
-  for (const name of names) parts.push(parsePart(await readFile(join(folder, name), 'utf8'), join(folder, name)));
-  return parts.sort((a, b) => a.shard - b.shard || a.part - b.part);
+  const lines: FileLine[] = [];
+  for (const name of (await namesIn(folder)).filter((one) => one.endsWith('.json'))) {
+    const { file, bytes, sha256, rows, split, shard, part, complete } = parsePart(await readFile(join(folder, name), 'utf8'), join(folder, name));
+    lines.push({ file, bytes, sha256, rows, split, shard, part, complete });
+  }
+  return lines.sort((a, b) => a.shard - b.shard || a.part - b.part);
 }
 
 /** Writes manifest.json, again as long as other workers finished shards meanwhile. */
 export async function writeManifest(output: string, corpus: Corpus, shards: number): Promise<void> {
-  for (let known = -1, parts = await readManifests(output); parts.length !== known; parts = await readManifests(output)) {
-    known = parts.length;
-    const files = parts.map(({ file, bytes, sha256, rows, split, shard, part, complete }) => ({ file, bytes, sha256, rows, split, shard, part, complete }));
-    const complete = new Set(parts.filter((part) => part.complete).map(({ shard }) => shard)).size;
-    const rows = parts.reduce((sum, part) => sum + part.rows, 0);
+  for (let known = -1, files = await readManifests(output); files.length !== known; files = await readManifests(output)) {
+    known = files.length;
+    const complete = new Set(files.filter((file) => file.complete).map(({ shard }) => shard)).size;
+    const rows = files.reduce((sum, file) => sum + file.rows, 0);
     const text = JSON.stringify({ version: VERSION, corpus: corpus.id, shards: { all: shards, complete }, rows, heldOutPrompts: corpus.heldOutPrompts, heldOutPolicies: corpus.fixed.heldOut.policies, files }, null, 1);
     await writeWhole(join(output, 'manifest.json'), `${text}\n`);
   }

@@ -45,6 +45,12 @@ test('every format gives the same prompts, whatever the order of documents', asy
   assert.notDeepEqual((await promptsOf({ sources: [source(paths[0] ?? '')] }, 2)).all, first.all);
 });
 
+test('a text file is documents by line, by paragraph or as a whole', async () => {
+  const path = aFile('.txt', 'one two three\nfour five\n\n \nsix seven eight nine\n');
+  const counts = await Promise.all((['line', 'paragraph', 'file'] as const).map(async (documents) => (await promptsOf({ sources: [source(path, { documents })], prefixTokens: { least: 1, most: 1 } })).all.map(({ prompt }) => prompt).sort()));
+  assert.deepEqual(counts, [['four', 'one', 'six'], ['one', 'six'], ['one']]);
+});
+
 test('prompts that repeat are asked once', async () => {
   const path = aFile('.jsonl', ['Hi', 'Ho', 'Hi', 'Hi'].map((prompt) => JSON.stringify({ prompt })).join('\n'));
   const { all, repeated } = await promptsOf({ sources: [source(path, { kind: 'instructions' }), source(path, { kind: 'instructions' })] });

@@ -62,15 +62,21 @@ async function* readTexts(file: string, documents: SourceConfig['documents'], ta
     for await (const { text, line } of readLines(file, tap)) if (text.trim() !== '') yield { file, place: line, value: text };
     return;
   }
-  let [held, from] = ['', 1];
+  const document = { text: '', from: 1 };
   for await (const { text, line } of readLines(file, tap)) {
-    if (held === '') from = line;
-    if (documents === 'paragraph' && text.trim() === '') {
-      if (held !== '') yield { file, place: from, value: held };
-      held = '';
-    } else if (held.length < LONGEST_FILE_DOCUMENT) held += held === '' ? text : `\n${text}`;
+    if (documents === 'file' || text.trim() !== '') extend(document, text, line);
+    else if (document.text !== '') {
+      yield { file, place: document.from, value: document.text };
+      document.text = '';
+    }
   }
-  if (held.trim() !== '') yield { file, place: from, value: held };
+  if (document.text.trim() !== '') yield { file, place: document.from, value: document.text };
+}
+
+/** Only the beginning of a document matters. */
+function extend(document: { text: string; from: number }, text: string, line: number): void {
+  if (document.text === '') [document.from, document.text] = [line, text];
+  else if (document.text.length < LONGEST_FILE_DOCUMENT) document.text += `\n${text}`;
 }
 
 async function* readLines(file: string, { digest, counted }: Tap): AsyncGenerator<{ text: string; line: number }> {
