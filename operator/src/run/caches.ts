@@ -5,7 +5,7 @@ import { parseVolumeUri } from '../api/scalars.ts';
 import type { RunStatus } from '../api/status.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import type { Log } from '../runtime/log.ts';
-import { keyOf } from '../runtime/object.ts';
+import { controllerOf, keyOf } from '../runtime/object.ts';
 import type { KubeObject, Resource } from '../runtime/object.ts';
 import { OptionalReflector } from '../runtime/optional.ts';
 import { Reflector } from '../runtime/reflector.ts';
@@ -46,6 +46,8 @@ export const BY_RUN = 'run-uid';
 export const BY_CLAIM = 'claim';
 export const BY_SOURCE = 'source';
 export const BY_QUEUE = 'queue';
+/** UID of what controls a run, such as a sweep. */
+export const BY_CONTROLLER = 'controller';
 const QUEUED = 'queued';
 
 const resourceOf = ({ kind, plural }: { kind: string; plural: string }): Resource => ({ apiVersion: API_VERSION, kind, plural, namespaced: true });
@@ -63,7 +65,7 @@ export interface CacheOptions {
 export function runCaches(options: CacheOptions): Caches {
   const compact = compacting(sharing(REMEMBERED));
   const runs = (kind: RunKind): Reflector<StoredRun> =>
-    new Reflector({ ...options, resource: RUN_RESOURCES[kind], transform: compact.run, unread: ['curve'], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
+    new Reflector({ ...options, resource: RUN_RESOURCES[kind], transform: compact.run, unread: ['curve'], indexes: { [BY_CLAIM]: claimKeys, [BY_SOURCE]: sourceKeys, [BY_CONTROLLER]: controllerUids, [BY_QUEUE]: (run) => (looseSpec(run).queue === undefined ? [] : [QUEUED]) } });
   const children = { ...options, labelSelector: LABEL_RUN_UID, indexes: { [BY_RUN]: runUids } };
   const podGroups = (scheduler: GangScheduler): OptionalReflector<PodGroup> => new OptionalReflector({ ...children, resource: POD_GROUPS[scheduler] });
   return {
@@ -103,6 +105,11 @@ export function subscribeRuns(caches: Caches, kind: RunKind, enqueue: (key: stri
 
 function keysOf(object: KubeObject | undefined): readonly string[] {
   return object === undefined ? [] : [keyOf(object)];
+}
+
+function controllerUids(run: KubeObject): readonly string[] {
+  const owner = controllerOf(run);
+  return owner === undefined ? [] : [owner.uid];
 }
 
 function runUids(child: KubeObject): readonly string[] {

@@ -64,6 +64,11 @@ export async function listEach<T extends KubeObject>(client: KubeClient, resourc
   }
 }
 
+/** As `listEach`, for callers that take several at a time. */
+export function listPages<T extends KubeObject>(client: KubeClient, resource: Resource, options: ListOptions, take: (objects: readonly T[]) => void): Promise<string> {
+  return listEach<T>(client, resource, options, (object) => take([object]));
+}
+
 export function create<T extends KubeObject>(client: KubeClient, resource: Resource, object: T, fieldManager?: string): Promise<T> {
   const place = { namespace: object.metadata.namespace };
   return client.request<T>('POST', pathOf(resource, place), { body: object, query: { fieldManager } });
