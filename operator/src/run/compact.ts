@@ -69,7 +69,7 @@ function ours(texts: Readonly<Record<string, string>> | undefined): Readonly<Rec
   return texts && filtered(texts, (key) => key.startsWith(GROUP) || key === LABEL_COMPLETION_INDEX);
 }
 
-/** Without the curve, the last validation and what the history of checkpoints tells beside step and loss, which are most of a status: who needs them asks the API server. */
+/** Without the curve, the last validation and what the history of checkpoints tells beside step, loss and tokens, which are most of a status: who needs them asks the API server. */
 function lightStatus(stored: StoredRun['status']): StoredRun['status'] {
   if (stored === undefined) return undefined;
   const status = readableStatus(stored);
@@ -78,8 +78,8 @@ function lightStatus(stored: StoredRun['status']): StoredRun['status'] {
   return checkpoints === undefined ? kept : { ...kept, checkpoints: { ...checkpoints, ...given({ history: checkpoints.history?.map(lightRecord) }) } };
 }
 
-function lightRecord({ step, valLoss }: CheckpointRecord): CheckpointRecord {
-  return given({ step, valLoss }) as CheckpointRecord;
+function lightRecord({ step, valLoss, tokens }: CheckpointRecord): CheckpointRecord {
+  return given({ step, valLoss, tokens }) as CheckpointRecord;
 }
 
 function jobStatus(status: Job['status']): Job['status'] {
