@@ -53,7 +53,7 @@ export function nextPoints(situation: Situation): NextPoints {
   const ledger = ledgerFor(situation);
   const end = reasonToEnd(situation, ledger, halfWidthPercent);
   if (end !== undefined) return { choices: [], isDone: true, message: end, ...known };
-  const first = takeStart(situation, ledger);
+  const first = situation.fit?.form === situation.law.form ? [] : takeStart(situation, ledger);
   const best = takeBest(situation, ledger, first.map(({ candidate }) => candidate));
   return { choices: [...first, ...best], isDone: false, message: announced(first.length, best.length), ...known };
 }
