@@ -29,34 +29,43 @@ async function main(): Promise<number> {
   }
   const config = readConfig(file, generateConfig);
   const worker = workerOf(values.worker ?? process.env['JOB_COMPLETION_INDEX'] ?? '0', config.workers);
+  for (const names of sameModels(config)) log.warn({ policies: names }, 'these policies are one model at one endpoint: the corpus will ask to tell it from itself');
   const { stop, abort } = stopSignals();
   const reason = await generate(config, worker, { stop, abort });
   return reason === 'stopped' ? STOPPED : 0;
 }
 
 async function generate(config: GenerateConfig, worker: number, { stop, abort }: { stop: AbortSignal; abort: AbortSignal }): Promise<EndReason> {
-  for (const names of sameModels(config)) log.warn({ policies: names }, 'these policies are one model at one endpoint: the corpus will ask to tell it from itself');
   const corpus = await prepare(config, worker, stop);
   if (corpus === undefined) return 'stopped';
   const plan = planOf(corpus);
   const all = blocksOf(plan);
   const blocks = ownBlocks(all, worker, config.workers);
+  log.info({ worker, workers: config.workers, prompts: corpus.store.count, repeated: corpus.store.repeated, shards: blocks.length }, 'starting');
   const prompts = await openPrompts(promptsFolder(config.output), corpus.store);
   const client = createClient(config.policies, config.answerBytes);
   const engine = await Engine.start({ world: { config, corpus, plan, prompts }, client, blocks, allPrefixes: plan.prompts, stop, abort, now: Date.now, random: Math.random, log });
+  try {
+    return await withProgress(config, { engine, worker }, () => writeManifest(config.output, corpus, all.length));
+  } finally {
+    await client.close();
+    await prompts.close();
+  }
+}
+
+/** Prints a line now, every few seconds, and when the engine and what comes after it are done. */
+async function withProgress(config: GenerateConfig, { engine, worker }: { engine: Engine; worker: number }, afterwards: () => Promise<void>): Promise<EndReason> {
   const progress = createProgress(config, engine, worker, Date.now);
   const print = (reason?: EndReason): void => { process.stdout.write(`${progress.line(reason)}\n`); };
   print();
   const timer = setInterval(print, config.progressSeconds * 1000);
   try {
     const reason = await engine.run();
-    await writeManifest(config.output, corpus, all.length);
+    await afterwards();
     print(reason);
     return reason;
   } finally {
     clearInterval(timer);
-    await client.close();
-    await prompts.close();
   }
 }
 

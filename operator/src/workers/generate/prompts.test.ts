@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { parquetWriteFile } from 'hyparquet-writer';
 import { prompts as schema, type PromptsConfig } from './config.ts';
 import { openPrompts, preparePrompts, type Prompt } from './prompts.ts';
-import { segmentOf, tokenEnds } from './segment.ts';
+import { drawLength, segmentOf, tokenEnds } from './segment.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'polar-prompts-'));
 after(() => { rmSync(folder, { recursive: true }); });
@@ -82,16 +82,26 @@ test('segments have every length up to the most, by a tokenizer too, and leave s
   for (const tokenizerPath of [undefined, TOKENIZER]) {
     const ends = await tokenEnds(schema.parse({ sources: [source('x')], ...(tokenizerPath === undefined ? {} : { tokenizerPath }) }));
     await fc.assert(fc.asyncProperty(fc.string({ unit: 'grapheme', maxLength: 200 }), fc.integer({ min: 1, max: 30 }), async (text, most) => {
-      const [found = []] = await ends([text], most + 1);
-      const seen = new Set<number>();
-      for (let i = 0; i < 20; i += 1) {
-        const segment = segmentOf(text, found, { least: 1, most }, `key ${String(i)}`);
+      const [all = []] = await ends([text], [1000]);
+      for (let i = 0; i < 10; i += 1) {
+        const key = `key ${String(i)}`;
+        const wanted = drawLength({ least: 1, most }, key);
+        const [found = []] = await ends([text], [wanted + 1]);
+        assert.deepEqual(found, all.slice(0, wanted + 1));
+        const segment = segmentOf(text, found, { wanted, least: 1, key });
         if (segment === undefined) continue;
         assert.ok(text.startsWith(segment) && segment.isWellFormed());
-        assert.ok(found.indexOf(segment.length) < most);
-        seen.add(segment.length);
+        assert.ok(all.indexOf(segment.length) < Math.min(most, all.length - 1));
       }
-      if (found.length === 3 && text.trim() === text) assert.ok(seen.size <= 2);
-    }), { numRuns: 200 });
+    }), { numRuns: 100 });
   }
+  const lengths = new Set(Array.from({ length: 3000 }, (_, i) => drawLength({ least: 1, most: 64 }, String(i))));
+  assert.equal(lengths.size, 64);
+});
+
+test('a long text gives the segment that it gives when all of it is tokenised', async () => {
+  const ends = await tokenEnds(schema.parse({ sources: [source('x')], tokenizerPath: TOKENIZER }));
+  const text = `${'the sea is wide '.repeat(400)}${'Donaudampfschifffahrtsgesellschaft'.repeat(200)} ${'x '.repeat(300)}`;
+  const [all = []] = await ends([text], [100_000]);
+  for (const most of [1, 7, 100, 900, 1700]) assert.deepEqual(await ends([text, 'a b'], [most, 9]), [all.slice(0, most), (await ends(['a b'], [100]))[0]]);
 });

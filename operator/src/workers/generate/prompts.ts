@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { DataError, type PromptsConfig, type SourceConfig } from './config.ts';
 import { storageError } from './durable.ts';
 import type { PromptKind } from './plan.ts';
-import { segmentOf, tokenEnds, type TokenEnds } from './segment.ts';
+import { drawLength, segmentOf, tokenEnds, type TokenEnds } from './segment.ts';
 import { hashFile, listFiles, readPieces, type FileRead, type Piece } from './sources.ts';
 
 const message = z.looseObject({ role: z.string(), content: z.string() });
@@ -79,9 +79,11 @@ async function* piecesOf(source: SourceConfig, count: SourceCount): AsyncGenerat
 
 async function* segments(texts: readonly string[], { config, seed, ends }: Reading, count: SourceCount): AsyncGenerator<Prompt> {
   if (texts.length === 0) return;
-  const found = await ends(texts, config.prefixTokens.most + 1);
+  const keys = texts.map((text) => `length ${String(seed)} ${text}`);
+  const wanted = keys.map((key) => drawLength(config.prefixTokens, key));
+  const found = await ends(texts, wanted.map((tokens) => tokens + 1));
   for (const [i, text] of texts.entries()) {
-    const prompt = segmentOf(text, found[i] ?? [], config.prefixTokens, `length ${String(seed)} ${text}`);
+    const prompt = segmentOf(text, found[i] ?? [], { wanted: wanted[i] ?? 0, least: config.prefixTokens.least, key: keys[i] ?? '' });
     if (prompt === undefined) count.tooShort += 1;
     else yield { kind: 'text', prompt };
   }

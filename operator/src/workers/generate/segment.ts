@@ -4,36 +4,55 @@ import { Tokenizer } from 'tokenizers';
 import { below } from './chance.ts';
 import { ConfigError, type PromptsConfig } from './config.ts';
 
-/** Where the first `most` tokens of a text end, in UTF-16 units, in order. */
-export type TokenEnds = (texts: readonly string[], most: number) => Promise<number[][]>;
+/** Where the first tokens of each text end, in UTF-16 units, in order: `most` of each, fewer only when it has fewer. */
+export type TokenEnds = (texts: readonly string[], most: readonly number[]) => Promise<number[][]>;
 
-// A token of a byte-level vocabulary is rarely longer; where it is, the segment is only shorter than drawn.
-const LONGEST_TOKEN = 16;
+// Characters per token that a first look allows for; a text with longer tokens is looked at again.
+const FIRST_LOOK = 6;
+const SECOND_LOOK = 64;
+// Tokens before a place where a text was cut for the look may differ from those of the whole text.
+const DOUBTFUL = 8;
 const PIECE = /\s*(?:[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]|[\p{L}\p{M}\p{N}_]+?(?=[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}]|[^\p{L}\p{M}\p{N}_]|$)|[^\s\p{L}\p{M}\p{N}_])/gu;
 
 /** Token ends by the configured tokenizer, else by words, marks and CJK characters. */
 export async function tokenEnds(config: PromptsConfig): Promise<TokenEnds> {
-  if (config.tokenizerPath === undefined) return (texts, most) => Promise.resolve(texts.map((text) => pieceEnds(text, most)));
+  if (config.tokenizerPath === undefined) return (texts, most) => Promise.resolve(texts.map((text, i) => pieceEnds(text, most[i] ?? 0)));
   const library = await load(config.tokenizerPath);
-  return async (texts, most) => {
-    const heads = texts.map((text) => whole(text.slice(0, most * LONGEST_TOKEN)));
+  const look = async (texts: readonly string[], most: readonly number[], perToken: number): Promise<(number[] | undefined)[]> => {
+    const heads = texts.map((text, i) => whole(text.slice(0, ((most[i] ?? 0) + DOUBTFUL) * perToken)));
     const encodings = await library.encodeBatch(heads, { addSpecialTokens: false });
-    return encodings.map((encoding, i) => unitEnds(heads[i] ?? '', encoding.getOffsets().slice(0, most)));
+    return encodings.map((encoding, i) => {
+      const [head = '', wanted = 0, offsets] = [heads[i], most[i], encoding.getOffsets()];
+      const enough = head.length === texts[i]?.length || perToken === SECOND_LOOK || offsets.length >= wanted + DOUBTFUL;
+      return enough ? unitEnds(head, offsets.slice(0, wanted)) : undefined;
+    });
+  };
+  return async (texts, most) => {
+    const found = await look(texts, most, FIRST_LOOK);
+    const again = [...found.keys()].filter((i) => found[i] === undefined);
+    const more = again.length === 0 ? [] : await look(again.map((i) => texts[i] ?? ''), again.map((i) => most[i] ?? 0), SECOND_LOOK);
+    again.forEach((i, at) => { found[i] = more[at]; });
+    return found.map((ends) => ends ?? []);
   };
 }
 
-/** An initial segment of drawn length that leaves something to continue; undefined when the document is too short. */
-export function segmentOf(text: string, ends: readonly number[], lengths: PromptsConfig['prefixTokens'], key: string): string | undefined {
-  const longest = Math.min(lengths.most, ends.length - 1);
-  if (longest < lengths.least) return undefined;
-  const tokens = lengths.least + below(longest - lengths.least + 1, key);
+/** How many tokens an initial segment is to have. */
+export function drawLength({ least, most }: PromptsConfig['prefixTokens'], key: string): number {
+  return least + below(most - least + 1, key);
+}
+
+/** The initial segment of `wanted` tokens, of a drawn number of them when the text has no more than that; something is left to continue. Undefined when it is too short. */
+export function segmentOf(text: string, ends: readonly number[], { wanted, least, key }: { wanted: number; least: number; key: string }): string | undefined {
+  const longest = ends.length - 1;
+  if (longest < least) return undefined;
+  const tokens = wanted <= longest ? wanted : least + below(longest - least + 1, `again ${key}`);
   const segment = text.slice(0, ends[tokens - 1]);
   return segment.trim() === '' ? undefined : segment;
 }
 
 function pieceEnds(text: string, most: number): number[] {
   const ends: number[] = [];
-  const head = text.length > most * 64 ? whole(text.slice(0, most * 64)) : text;
+  const head = whole(text.slice(0, (most + DOUBTFUL) * SECOND_LOOK));
   for (const match of head.matchAll(PIECE)) {
     ends.push(match.index + match[0].length);
     if (ends.length === most) break;
