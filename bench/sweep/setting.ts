@@ -26,18 +26,20 @@ export const DATA_CLAIM = 'bench-data';
 export const RUNS_CLAIM = 'bench-runs';
 export const COOLDOWN_PERCENT = 20;
 
-/** One CPU each: two runs at a time on two cores. */
-const workers = { resources: { requests: { cpu: '900m', memory: '1Gi' } } };
+/** Less than one CPU keeps a run at one thread: two runs at a time on two cores. */
+const workers = { resources: { requests: { cpu: '500m', memory: '1Gi' } } };
 const checkpoint = { store: { pvc: RUNS_CLAIM }, everySteps: 1_000_000, keepLast: 1, keepBest: 0 };
 
-/** Feed-forward twice the width, heads of 16 to 32 channels, half as many key-value heads. */
-const architecture = (hiddenSize: number, numHeads: number, numKeyValueHeads: number): Architecture =>
-  ({ hiddenSize, numLayers: 3, numHeads, numKeyValueHeads, intermediateSize: 2 * hiddenSize });
+/** Three layers, heads of about 16 channels, feed-forward twice the width: 30 width^2 parameters outside the embedding. */
+const architecture = (hiddenSize: number): Architecture => {
+  const heads = Math.max(1, Math.floor(hiddenSize / 16));
+  return { hiddenSize, numLayers: 3, numHeads: heads, numKeyValueHeads: heads, intermediateSize: 2 * hiddenSize };
+};
 
 const toyTemplate: Fields = {
   model: { tokenizer: { vocabSize: 1024 } },
   data: { uri: `pvc://${DATA_CLAIM}/pool/trajectories.jsonl.gz`, pairing: 'samePrompt', negativesPerPositive: 1, maxLength: 128, maxResponseLength: 48 },
-  optimizer: { learningRate: '0.0015', batchTriplets: 32, schedule: 'wsd', cooldownPercent: COOLDOWN_PERCENT, warmupPercent: 5, weightDecay: '0.01' },
+  optimizer: { learningRate: '0.001', batchTriplets: 32, schedule: 'wsd', cooldownPercent: COOLDOWN_PERCENT, warmupPercent: 5, weightDecay: '0.01' },
   warmStart: { policyClassification: { steps: 120, batchTrajectories: 96, learningRate: '0.002' } },
   validation: { everySteps: 200, pairs: 4000, heldOutPromptPercent: 15 },
   checkpoint, workers,
@@ -46,7 +48,7 @@ const toyTemplate: Fields = {
 /** Six sizes over a 36-fold span of parameters without embedding, four budgets, two seeds: 48 runs. */
 const toy: Setting = {
   name: 'toy', pool: { arguments: ['--prompts', '2400'] }, policies: 'seen', minutes: 90,
-  sizes: [architecture(16, 1, 1), architecture(24, 1, 1), architecture(32, 2, 1), architecture(48, 2, 1), architecture(64, 2, 1), architecture(96, 3, 1)],
+  sizes: [16, 24, 32, 48, 64, 96].map(architecture),
   steps: [100, 200, 400, 800], seeds: [0, 1], template: toyTemplate,
 };
 
