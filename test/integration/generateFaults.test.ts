@@ -58,6 +58,7 @@ const HOPELESS: Record<string, [Fault, RegExp]> = {
     return true;
   }, /no whole answer within 1 s/],
   'silence': [() => true, /no whole answer within 1 s/],
+  '429 with a Retry-After of years': [instead(429, '', { ...json, 'retry-after': '99999999' }), /no answer for 1 s, HTTP 429/],
   'connections that break': [(_, response) => { response.writeHead(200, { ...json, 'content-length': '1000' }).write('{'); setTimeout(() => response.destroy(), 5); return true; }, /./],
 };
 

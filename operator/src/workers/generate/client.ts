@@ -24,7 +24,7 @@ const NOT_SENT: ReadonlySet<unknown> = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EA
 
 /** A client for all policies; `answerBytes` bounds what is read of an answer. */
 export function createClient(policies: readonly PolicyConfig[], answerBytes: number): Client {
-  const agent = new Agent({ connections: Math.max(...policies.map((one) => one.concurrency)), pipelining: 1, headersTimeout: 0, bodyTimeout: 0, connectTimeout: 10_000, maxResponseSize: answerBytes });
+  const agent = new Agent({ connections: policies.reduce((sum, one) => sum + one.concurrency, 0), pipelining: 1, headersTimeout: 0, bodyTimeout: 0, connectTimeout: 10_000, maxResponseSize: answerBytes });
   const keys = new Map<string, Promise<string>>();
   const keyOf = (policy: PolicyConfig): Promise<string> | undefined => {
     if (policy.keyPath === undefined) return undefined;

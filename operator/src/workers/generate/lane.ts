@@ -96,7 +96,7 @@ export class Lane {
     while (!this.#stopped && this.#head < this.#queue.length && this.#inFlight < this.#deps.policy.concurrency) {
       const wait = this.#waitMs();
       if (wait > 0) {
-        this.#later(wait);
+        this.#waitOrPark(wait);
         return;
       }
       const job = this.#queue[this.#head];
@@ -110,6 +110,13 @@ export class Lane {
     const now = this.#deps.now();
     const held = Math.max(this.#pausedUntil - now, this.#breaker.waitMs(now));
     return held > 0 ? held : (this.#pace?.take(now) ?? 0);
+  }
+
+  /** An endpoint may ask for any wait; it gets no more than giveUpSeconds. */
+  #waitOrPark(ms: number): void {
+    const left = this.#failingSince === undefined ? Infinity : this.#failingSince + this.#deps.retries.giveUpSeconds * 1000 - this.#deps.now();
+    if (left > 0) this.#later(Math.min(ms, left));
+    else this.#park(`no answer for ${String(this.#deps.retries.giveUpSeconds)} s, ${this.errors.last ?? ''}`);
   }
 
   #later(ms: number): void {
