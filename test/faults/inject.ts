@@ -33,7 +33,7 @@ export class Injector {
   readonly #held = new Map<string, Promise<void>>();
   readonly #past = new Map<string, string>();
   readonly #expiring = new Set<string>();
-  readonly #pageExpired = new Set<string>();
+  readonly #listExpired = new Set<string>();
   #pastUntil: Promise<void> = Promise.resolve();
 
   constructor(plan: Plan, session: Session) {
@@ -250,12 +250,12 @@ export class Injector {
     await this.#session.startOperator();
   }
 
-  /** Lists in pages expire once, watches until a list came through. */
+  /** Lists expire once, watches until a list came through. */
   #expiredAnswer(call: Call, resource: string): Fate | undefined {
     if (!this.#expiring.has(resource)) return undefined;
     if (call.isWatch) return { do: 'answer', status: 200, body: `${GONE}\n`, commit: false };
-    if (/[?&]limit=[1-9]/.test(call.url) && !this.#pageExpired.has(resource)) {
-      this.#pageExpired.add(resource);
+    if (!this.#listExpired.has(resource)) {
+      this.#listExpired.add(resource);
       return { do: 'answer', status: 410, body: statusBody(410, 'Expired'), commit: false };
     }
     this.#expiring.delete(resource);

@@ -25,7 +25,7 @@ export type Effect =
   | { readonly do: 'blind'; readonly resources: readonly string[]; readonly ms: number }
   /** The line that triggers is lost, comes twice, or ends its watch. */
   | { readonly do: 'drop' | 'twice' | 'cutWatch' }
-  /** Watches of these resources get an ERROR event of 410, and lists in pages expire. */
+  /** Watches of these resources get an ERROR event of 410, and one list of each expires. */
   | { readonly do: 'expire'; readonly resources: readonly string[] }
   /** The operator is killed and starts against a past state of the cluster, as it was at an earlier mark; the present comes after so long. */
   | { readonly do: 'travel'; readonly to: string; readonly ms: number }

@@ -54,7 +54,7 @@ const reordered: Row = (ground) => {
   return [...late, ...twice];
 };
 
-/** Row 8: the version to go on from is too old, as an event and while listing in pages. */
+/** Row 8: the version to go on from is too old, as an event and while listing. */
 const expired: Row = (ground) => ground.learnt.marks.map((mark) => plan('8', ground, `at ${mark}`, { faults: one({ mark }, { do: 'expire', resources: RESOURCES }) }));
 
 /** Row 9: connections and servers that die or hang. */
