@@ -1,15 +1,16 @@
 """A folder with the model as an ONNX graph (onnx_model.py), for servers without Python.
 
-model.onnx        the graph; its metadata `polar` is the content of polar.json without `files`
+model.onnx        the graph; its metadata `polar` is the content of polar.json without its last two keys
 model.onnx.data   the weights, float32
-polar.json        checkpoint hash, encoding, limits, token ids, `files`: SHA-256 of the three other files a server reads
+polar.json        checkpoint hash, encoding, limits, token ids; `vocabSize`; `files`, the SHA-256 of the three files a
+                  server reads
 tokenizer.json    README.md
 """
 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import onnx
 import torch
@@ -47,7 +48,7 @@ def export_onnx(source: Path, target: Path, *, replace: bool = False, beat: Call
     weights = open_weights(source)
     encoder = tokenizer_from_checkpoint(weights.tokenizer_json, weights.where)
     facts = provenance(weights, encoder)
-    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    text = _json(facts)
     with new_folder(target, replace=replace) as folder:
         with (folder / DATA_FILE).open("xb") as file:
             stored = []
@@ -57,9 +58,15 @@ def export_onnx(source: Path, target: Path, *, replace: bool = False, beat: Call
         onnx.save(_model(weights, stored, text), str(folder / "model.onnx"))
         (folder / "tokenizer.json").write_text(encoder.to_json(), encoding="utf-8")
         hashes = {name: sha256_of(folder / name) for name in ("model.onnx", DATA_FILE, "tokenizer.json")}
-        described = json.dumps({**facts, "files": hashes}, indent=2, ensure_ascii=False) + "\n"
+        described = (
+            json.dumps({**facts, "vocabSize": weights.vocab_size, "files": hashes}, indent=2, ensure_ascii=False) + "\n"
+        )
         (folder / "polar.json").write_text(described, encoding="utf-8")
         (folder / "README.md").write_text(onnx_card(facts), encoding="utf-8")
+
+
+def _json(facts: dict[str, Any]) -> str:
+    return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
 
 
 def _model(weights: Weights, stored: list[TensorProto], facts: str) -> onnx.ModelProto:

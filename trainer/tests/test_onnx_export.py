@@ -155,6 +155,7 @@ def test_the_graph_is_valid_and_says_what_it_expects(saved: Path, exported: Path
     described = json.loads((exported / "polar.json").read_text())
     for name, sha256 in described.pop("files").items():
         assert hashlib.sha256((exported / name).read_bytes()).hexdigest() == sha256
+    assert described.pop("vocabSize") == VOCAB
     assert facts == described
     assert facts["manifestSha256"] == read_manifest(saved).sha256
     assert facts["encoding"]["maxLength"] == 60

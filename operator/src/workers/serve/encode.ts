@@ -28,7 +28,11 @@ export interface Limits {
 export interface Encoder { readonly tokenizer: Tokenizer; readonly limits: Limits }
 
 /** Tokens of one joined text, its prompt whole: before a separator and behind one. Costs are official lengths, BOS counted. */
-export interface EncodedRow { readonly first: Ids; readonly second: Ids; readonly promptCost: number; readonly responseCost: number }
+export interface EncodedRow { readonly first: Ids; readonly second: Ids; readonly promptCost: number; readonly responseCost: number; readonly cut: boolean }
+
+/** Which texts lost tokens to the limits. */
+export interface Truncated { readonly prompt: boolean; readonly reference: boolean; readonly candidate: boolean }
+export interface Encoded { readonly ids: number[]; readonly truncated: Truncated }
 
 /** Text of a prompt or response: a string as it is, or the contents of a message list joined by newlines. */
 export function flatten(content: Content): string {
@@ -83,11 +87,11 @@ export function assemble(reference: EncodedRow | null, candidates: readonly Enco
 export async function encodeRows(texts: readonly Text[], encoder: Encoder): Promise<EncodedRow[]> {
   const { tokenizer } = encoder;
   const prompts = await tokenizer.tokens(texts.map((text) => text.prompt));
-  const { kept, costs } = await responses(texts, encoder);
+  const { kept, costs, cut } = await responses(texts, encoder);
   const joined = joinAll(texts, await tokenizer.texts(prompts), kept, encoder);
   const [first, second] = await Promise.all([tokenizer.tokens(joined), tokenizer.behind(joined)]);
   return texts.map((_, row) => ({
-    first: first[row] ?? [], second: second[row] ?? [], promptCost: (prompts[row]?.length ?? 0) + 1, responseCost: costs[row] ?? 0,
+    first: first[row] ?? [], second: second[row] ?? [], promptCost: (prompts[row]?.length ?? 0) + 1, responseCost: costs[row] ?? 0, cut: cut[row] ?? false,
   }));
 }
 
@@ -96,6 +100,11 @@ export async function encodeRows(texts: readonly Text[], encoder: Encoder): Prom
  * all of them keep (official training code). Without a reference a sequence is BOS {prompt}{j}{candidate} REWARD.
  */
 export async function encodeGroup(reference: Text | null, candidates: readonly Text[], encoder: Encoder): Promise<number[][]> {
+  return (await cutGroup(reference, candidates, encoder)).found;
+}
+
+/** `ends`: even without any prompt it was too long, and all texts lost their ends. */
+async function cutGroup(reference: Text | null, candidates: readonly Text[], encoder: Encoder): Promise<{ found: number[][]; ends: boolean }> {
   const { tokenizer, limits } = encoder;
   const group = reference === null ? candidates : [reference, ...candidates];
   const prompts = await tokenizer.tokens(group.map((text) => text.prompt));
@@ -106,23 +115,32 @@ export async function encodeGroup(reference: Text | null, candidates: readonly T
     const joined = joinAll(group, cut, kept, encoder);
     const found = await sequences(joined, reference !== null, tokenizer);
     const excess = Math.max(...found.map((ids) => ids.length)) - limits.maxLength;
-    if (excess <= 0) return found;
-    if (left === 0) return sequences(joined, reference !== null, tokenizer, limits.maxLength);
+    if (excess <= 0) return { found, ends: false };
+    if (left === 0) return { found: await sequences(joined, reference !== null, tokenizer, limits.maxLength), ends: true };
     left = Math.max(0, left - Math.max(1, Math.floor(excess / 6))); // tokenised again, a cut text can be longer, at worst three times
   }
 }
 
 /** Sequences of one reference with each candidate, each as if it were alone (released client). */
-export async function encodeEach(reference: Text | null, candidates: readonly Text[], encoder: Encoder): Promise<number[][]> {
+export async function encodeEach(reference: Text | null, candidates: readonly Text[], encoder: Encoder): Promise<Encoded[]> {
   const { tokenizer, limits } = encoder;
   const rows = await encodeRows(reference === null ? candidates : [reference, ...candidates], encoder);
   const first = reference === null ? null : rows[0] ?? null;
-  const found: number[][] = [];
-  for (const [at, text] of candidates.entries()) {
-    const row = rows.slice(reference === null ? at : at + 1).slice(0, 1);
-    found.push(...(fits(first, row, limits) ? assemble(first, row, tokenizer) : await encodeGroup(reference, [text], encoder)));
+  const found: Encoded[] = [];
+  for (const [at, row] of (first === null ? rows : rows.slice(1)).entries()) {
+    const cuts = { reference: first?.cut === true, candidate: row.cut };
+    const candidate = candidates[at];
+    if (fits(first, [row], limits)) found.push({ ids: assemble(first, [row], tokenizer)[0] ?? [], truncated: { prompt: false, ...cuts } });
+    else if (candidate !== undefined) found.push(await encodeCut(reference, candidate, cuts, encoder));
   }
   return found;
+}
+
+/** One sequence that does not fit; `cuts` is what its responses lost already. */
+async function encodeCut(reference: Text | null, candidate: Text, cuts: Omit<Truncated, 'prompt'>, encoder: Encoder): Promise<Encoded> {
+  const { found, ends } = await cutGroup(reference, [candidate], encoder);
+  const truncated = { prompt: true, reference: cuts.reference || (ends && reference !== null), candidate: cuts.candidate || ends };
+  return { ids: found[0] ?? [], truncated };
 }
 
 /** The part of a response that is kept. The cap counts a BOS in front, which a cut on the left drops first. */
@@ -140,11 +158,13 @@ function join(prompt: string, response: string, wrapper: Wrapper, limits: Limits
   return wrapper === 'pretrain' || (response === '' && limits.emptyResponse === 'omit') ? prompt + response : `${prompt}\n${response}`;
 }
 
-/** Each response at its final length as text, and its cost. */
-async function responses(texts: readonly Text[], { limits, tokenizer }: Encoder): Promise<{ kept: string[]; costs: number[] }> {
+/** Each response at its final length as text, its cost, and whether it was cut. */
+async function responses(texts: readonly Text[], { limits, tokenizer }: Encoder): Promise<{ kept: string[]; costs: number[]; cut: boolean[] }> {
   const tokens = await tokenizer.tokens(texts.map((text) => text.response));
   const kept = await tokenizer.texts(tokens.map((ids) => cutResponse(ids, limits)));
-  return { kept, costs: tokens.map((ids) => Math.min(ids.length + 1, limits.maxResponseLength)) };
+  return {
+    kept, costs: tokens.map((ids) => Math.min(ids.length + 1, limits.maxResponseLength)), cut: tokens.map((ids) => ids.length + 1 > limits.maxResponseLength),
+  };
 }
 
 /** Prompts and responses joined. A name of a special token that only the joint makes is taken out as well. */

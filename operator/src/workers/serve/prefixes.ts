@@ -3,11 +3,13 @@
 // The sequences make a compressed trie (time linear in their tokens, whatever they are). Each group of the result is
 // computed as one prefix and one branch per sequence, and every node of the trie is a possible end of a prefix; which
 // ones are chosen is decided by cost from the leaves up.
-import type { Ids } from './encode.ts';
+
+/** Token ids of a sequence. */
+export type Tokens = ArrayLike<number>;
 
 /** Sequences that begin alike: `shared` tokens are computed once. `copies` are places of equal sequences, scored once. */
 export interface Group { readonly shared: number; readonly members: readonly Member[] }
-export interface Member { readonly ids: Ids; readonly copies: readonly number[] }
+export interface Member { readonly ids: Tokens; readonly copies: readonly number[] }
 
 interface Node { readonly depth: number; readonly ends: readonly number[]; readonly children: readonly Node[] }
 interface Frame { readonly depth: number; readonly ends: readonly number[]; readonly rest: readonly number[][]; readonly children: Node[] }
@@ -18,14 +20,14 @@ const KEYS_PER_TOKEN = 4096;
 const BRANCH_TOKENS = 4;
 
 /** Groups that together hold every sequence once. Sequences have at least one token. */
-export function shareGroups(sequences: readonly Ids[]): Group[] {
+export function shareGroups(sequences: readonly Tokens[]): Group[] {
   if (sequences.length === 0) return [];
   const root = trie(sequences);
   return groupsOf(root, choose(root), sequences);
 }
 
 /** Every sequence by itself: the unshared path, to compare with. */
-export function lonelyGroups(sequences: readonly Ids[]): Group[] {
+export function lonelyGroups(sequences: readonly Tokens[]): Group[] {
   return sequences.map((ids, place) => ({ shared: 0, members: [{ ids, copies: [place] }] }));
 }
 
@@ -35,7 +37,7 @@ export function groupTokens({ shared, members }: Group): number {
 }
 
 /** The root holds the tokens that all sequences begin with. An explicit stack: nesting can be as deep as there are sequences. */
-function trie(sequences: readonly Ids[]): Node {
+function trie(sequences: readonly Tokens[]): Node {
   const open: Frame[] = [frame(sequences.map((_, place) => place), 0, sequences)];
   for (;;) {
     const top = open.at(-1);
@@ -54,7 +56,7 @@ function trie(sequences: readonly Ids[]): Node {
 }
 
 /** Goes on as long as these sequences agree, then splits them by their next token. */
-function frame(places: readonly number[], from: number, sequences: readonly Ids[]): Frame {
+function frame(places: readonly number[], from: number, sequences: readonly Tokens[]): Frame {
   const first = sequences[places[0] ?? 0] ?? [];
   let depth = first.length;
   for (const place of places) depth = commonLength(first, sequences[place] ?? [], from, depth);
@@ -69,7 +71,7 @@ function frame(places: readonly number[], from: number, sequences: readonly Ids[
   return { depth, ends, rest: [...byToken.values()], children: [] };
 }
 
-function commonLength(a: Ids, b: Ids, from: number, most: number): number {
+function commonLength(a: Tokens, b: Tokens, from: number, most: number): number {
   const end = Math.min(most, b.length);
   let at = from;
   while (at < end && a[at] === b[at]) at += 1;
@@ -94,7 +96,7 @@ function choose(root: Node): ReadonlySet<Node> {
 }
 
 /** From the root down: the sequences below a chosen node are a group, those below none are alone. */
-function groupsOf(root: Node, chosen: ReadonlySet<Node>, sequences: readonly Ids[]): Group[] {
+function groupsOf(root: Node, chosen: ReadonlySet<Node>, sequences: readonly Tokens[]): Group[] {
   const own = (node: Node): Member[] => node.ends.slice(0, 1).map((place) => ({ ids: sequences[place] ?? [], copies: node.ends }));
   const groups: Group[] = [];
   const open = [root];

@@ -1,14 +1,13 @@
 // From groups to runs of the graph (trainer/polar/onnx_model.py describes its inputs). A run has a bounded number of tokens:
 // memory stays flat and the activations near the caches. A group that needs several runs computes its prefix in the first,
 // keeps its keys and values, and gives them to the others.
-import type { Ids } from './encode.ts';
-import type { Group, Member } from './prefixes.ts';
+import type { Group, Member, Tokens } from './prefixes.ts';
 
 /** Rows that attend together. Longer blocks compute more pairs that are masked away, shorter ones cost more operations. */
 const BLOCK_ROWS = 128;
 
 /** Neighbouring tokens of a stream. `shared` are the keys of its prefix, `copies` the places its score goes to. */
-interface Segment { readonly ids: Ids; readonly from: number; readonly end: number; readonly shared: readonly [number, number]; readonly scored: readonly (readonly number[])[] }
+interface Segment { readonly ids: Tokens; readonly from: number; readonly end: number; readonly shared: readonly [number, number]; readonly scored: readonly (readonly number[])[] }
 
 /** One call of the graph. `pastTokens` come from the run before; `keep` rows of the stream are wanted for the next. */
 export interface Run { readonly segments: readonly Segment[]; readonly tokens: number; readonly pastTokens: number; readonly keep: number }
