@@ -34,7 +34,7 @@ test('tries a failed point again and then records it as failed, without touching
   await stage.world.sweep('demo', { ...FOUR, parallelism: 4, maxRetries: 2 });
   await stage.world.until('demo', 'Complete', 'True');
   const { status: { points, runs, failures } = {} } = await stage.world.read('demo');
-  assert.deepEqual([points?.succeeded, points?.failed, runs], [3, 1, { started: 6, retries: 2 }]);
+  assert.deepEqual([points?.succeeded, points?.failed, runs], [3, 1, { active: 0, started: 6, retries: 2 }]);
   assert.match(JSON.stringify(failures), /"run":"demo-[0-9a-f]{10}-r2".*pool\/a.jsonl:17/);
 });
 
@@ -82,8 +82,103 @@ test('fits the law of its points and predicts, the same after a restart half-way
   assert.deepEqual(broken.status?.prediction, whole.status?.prediction);
   const [first] = whole.status?.fits ?? [];
   assert.deepEqual([first?.form, first?.x, first?.points], ['power', 'parameters', 5]);
-  const exponent = Number(first?.parameters?.find(({ name }) => name === 'a')?.value);
-  assert.ok(Math.abs(exponent + 0.1) < 0.005, String(exponent));
-  const big = whole.status?.prediction?.find(({ name, x }) => name === 'big' && x === 'parameters');
-  assert.ok(Math.abs(Number(big?.loss) - 2 * 7e9 ** -0.1) < 0.01 && Number(big?.lower) < Number(big?.upper), JSON.stringify(big));
+  assert.ok(Math.abs(Number(whole.status?.summary?.exponent) + 0.1) < 0.005, JSON.stringify(first));
+  const big = whole.status?.prediction?.find(({ name, x }) => name === 'big' && x === 'parameters') ?? {};
+  assert.ok(Math.abs(Number(big.loss) - 2 * 7e9 ** -0.1) < 0.01 && Number(big.lower) < Number(big.upper), JSON.stringify(big));
+});
+
+test('trains several budgets from one trunk with a constant rate', async () => {
+  stage.world.script = succeeds;
+  await stage.world.sweep('demo', { axes: { sizes: [{ size: '300K' }], steps: [100, 50, 200] }, cooldowns: { percent: 20 }, parallelism: 3 });
+  await stage.world.until('demo', 'Complete', 'True');
+  const children = await stage.world.children();
+  const trunk = children.find(({ spec }) => spec.optimizer['schedule'] === 'constant');
+  assert.deepEqual([trunk?.spec.budget, (trunk?.spec['checkpoint'] as { keepSteps?: number[] }).keepSteps], [{ steps: 160 }, [40, 80, 160]]);
+  const branches = children.filter(({ spec }) => spec['resumeFrom'] !== undefined);
+  assert.deepEqual(branches.map(({ spec }) => [spec.budget.steps, spec['resumeFrom'], spec.optimizer['schedule'], spec.optimizer['cooldownPercent']]).sort((a, b) => Number(a[0]) - Number(b[0])), [
+    [50, { pretrainRef: { name: trunk?.metadata.name }, step: 40 }, 'wsd', 20], [100, { pretrainRef: { name: trunk?.metadata.name }, step: 80 }, 'wsd', 20], [200, { pretrainRef: { name: trunk?.metadata.name }, step: 160 }, 'wsd', 20],
+  ]);
+  assert.equal((await stage.world.points()).length, 3);
+  // 160 steps of the trunk and 10 + 20 + 40 of the cooldowns, instead of 350.
+  const { status } = await stage.world.read('demo');
+  const perStep = 6 * 299_520 * 64 * 100;
+  assert.ok(Math.abs(Number(status?.spent?.flops) / perStep - 230) < 25, String(Number(status?.spent?.flops) / perStep));
+});
+
+test('stops the points of a removed value, keeps what others measured, and takes it back when it returns', async () => {
+  stage.world.script = (child) => (child.spec.budget.steps === 20 ? undefined : { loss: 0.5 });
+  await stage.world.sweep('demo', { axes: { sizes: [{ size: '300K' }], steps: [10, 20, 30] }, parallelism: 3 });
+  await eventually(async () => assert.equal((await stage.world.read('demo')).status?.points?.succeeded, 2));
+  await stage.world.patch('demo', { axes: { steps: [10] } });
+  await stage.world.until('demo', 'Complete', 'True');
+  await eventually(async () => assert.deepEqual((await stage.world.children()).map(({ spec }) => spec.budget.steps).sort(), [10, 30]));
+  assert.deepEqual((await stage.world.read('demo')).status?.points?.total, 1);
+  stage.world.script = succeeds;
+  const before = stage.world.seen.size;
+  await stage.world.patch('demo', { axes: { steps: [10, 20, 30] } });
+  await stage.world.until('demo', 'Complete', 'True', 'AllPointsDone');
+  await eventually(async () => assert.equal((await stage.world.read('demo')).status?.points?.succeeded, 3));
+  assert.equal(stage.world.seen.size, before + 1);
+});
+
+test('suspends its runs, and lets them go on', async () => {
+  await stage.world.sweep('demo', { ...FOUR, parallelism: 2 });
+  await eventually(async () => assert.equal((await stage.world.children()).length, 2));
+  await stage.world.patch('demo', { suspend: true });
+  await stage.world.until('demo', 'Suspended', 'True');
+  assert.deepEqual((await stage.world.children()).map(({ spec }) => spec.suspend), [true, true]);
+  stage.world.script = succeeds;
+  await stage.world.patch('demo', { suspend: false });
+  await stage.world.until('demo', 'Complete', 'True');
+  assert.equal((await stage.world.children()).length, 4);
+});
+
+test('loses nothing when runs are deleted at once after their end', async () => {
+  stage.world.script = succeeds;
+  await stage.world.sweep('demo', FOUR, { ttlSecondsAfterFinished: 0 });
+  await stage.world.until('demo', 'Complete', 'True');
+  await eventually(async () => assert.ok((await stage.world.children()).every(({ spec }) => spec.ttlSecondsAfterFinished === 0)));
+  for (const { metadata: { name } } of await stage.world.children()) await stage.admin.request('DELETE', `/apis/polar.training/v1alpha1/namespaces/${stage.world.namespace}/polarpretrains/${name}`);
+  await stage.restart();
+  await stage.world.patch('demo', { parallelism: 3 });
+  await eventually(async () => assert.equal((await stage.world.read('demo')).status?.observedGeneration, 2));
+  const { status } = await stage.world.read('demo');
+  assert.deepEqual([status?.done, status?.points?.succeeded, (await stage.world.children()).length], ['4/4', 4, 0]);
+});
+
+test('goes away with its runs and records', async () => {
+  stage.world.script = succeeds;
+  await stage.world.sweep('demo', FOUR);
+  await eventually(async () => assert.equal((await stage.world.records()).length > 0, true));
+  await stage.admin.request('DELETE', `/apis/polar.training/v1alpha1/namespaces/${stage.world.namespace}/polarsweeps/demo`, { body: { propagationPolicy: 'Foreground' } });
+  await eventually(async () => assert.deepEqual([(await stage.world.children()).length, (await stage.world.shards()).length], [0, 0]));
+});
+
+test('starts no run that its FLOPs do not cover, and goes on when they are raised', async () => {
+  stage.world.script = succeeds;
+  const each = 6 * 299_520 * 1e6;
+  await stage.world.sweep('demo', { axes: { sizes: [{ size: '300K' }], tokens: ['1M'], seeds: [0, 1, 2, 3] }, parallelism: 4, budget: { flops: String(Math.round(2.5 * each)) } });
+  const end = await stage.world.until('demo', 'Complete', 'True', 'BudgetExhausted');
+  assert.match(end.message, /2 are left, for which budget.flops is too small/);
+  await stage.world.patch('demo', { budget: { flops: String(Math.round(4.5 * each)) } });
+  await stage.world.until('demo', 'Complete', 'True', 'AllPointsDone');
+});
+
+test('stops running runs before their GPU-hours are spent', async () => {
+  stage.world.trainedSeconds = 3600;
+  await stage.world.sweep('demo', { axes: { sizes: [{ size: '300K' }], tokens: ['1M'], seeds: [0, 1] }, parallelism: 2, budget: { gpuHours: '1.1' } }, { recovery: { saveTimeoutSeconds: 600 } });
+  const end = await stage.world.until('demo', 'Complete', 'True', 'BudgetExhausted');
+  assert.match(end.message, /budget.gpuHours/);
+  const { status } = await stage.world.read('demo');
+  assert.ok(Number(status?.spent?.gpuHours) <= 1.1, status?.spent?.gpuHours);
+  assert.deepEqual((await stage.world.children()).map(({ spec }) => spec.suspend), [true]);
+});
+
+test('says which field of a bad spec is wrong, and leaves other sweeps alone', async () => {
+  stage.world.script = succeeds;
+  await stage.world.sweep('bad', { axes: { sizes: [{ size: '300K' }], steps: [10], batchTriplets: [2] } }, { workers: { replicas: 4 }, optimizer: { batchTriplets: 8 } });
+  await stage.world.sweep('good', FOUR);
+  const { message } = await stage.world.until('bad', 'Accepted', 'False', 'SpecInvalid');
+  assert.equal(message, 'spec.axes.batchTriplets[0]: expected at least 4 (template.workers.replicas * gpusPerWorker), got 2');
+  await stage.world.until('good', 'Complete', 'True');
 });

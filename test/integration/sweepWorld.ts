@@ -4,7 +4,7 @@ import { after, afterEach, before, beforeEach } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { applyFiles } from '../../local/src/apply.ts';
 import { repositoryRoot } from '../../local/src/paths.ts';
-import { API_VERSION, MANAGER_INGEST } from '../../operator/src/api/labels.ts';
+import { ANNOTATION_POINT, API_VERSION, MANAGER_INGEST } from '../../operator/src/api/labels.ts';
 import type { RunStatus } from '../../operator/src/api/status.ts';
 import type { SweepStatus } from '../../operator/src/api/sweepStatus.ts';
 import { RUN_RESOURCES, allCaches, runCaches } from '../../operator/src/run/caches.ts';
@@ -18,7 +18,7 @@ import type { KubeObject } from '../../operator/src/runtime/object.ts';
 import { create, get, list } from '../../operator/src/runtime/verbs.ts';
 import { SWEEPS, allSweepCaches, sweepCaches } from '../../operator/src/sweep/caches.ts';
 import { sweepController } from '../../operator/src/sweep/controllers.ts';
-import type { PointRecord, RunRecord } from '../../operator/src/sweep/point.ts';
+import type { Point, PointRecord, RunRecord } from '../../operator/src/sweep/point.ts';
 import { pointRecords, recordsIn } from '../../operator/src/sweep/records.ts';
 import { startCluster } from './cluster.ts';
 import type { TestCluster } from './cluster.ts';
@@ -153,13 +153,19 @@ export class SweepWorld {
   }
 }
 
+/** The point that a run is for. */
+export function pointOf({ metadata }: Pick<Child, 'metadata'>): Point {
+  return JSON.parse(metadata.annotations?.[ANNOTATION_POINT] ?? '{}') as Point;
+}
+
 /** What a trainer reports last. */
-export function finalOf({ spec: { model, budget, optimizer } }: Child, loss: number): RunStatus {
-  const parameters = PARAMETERS[model.size ?? ''] ?? 1_000_000;
+export function finalOf({ metadata, spec: { budget, optimizer, checkpoint } }: Child, loss: number): RunStatus {
+  const parameters = PARAMETERS[pointOf({ metadata }).size] ?? 1_000_000;
   const tokens = budget.tokens === undefined ? (budget.steps ?? 0) * Number(optimizer['batchTriplets']) * 100 : Number(budget.tokens);
   const step = budget.steps ?? 100;
   return {
     progress: { stage: 'Done', step, totalSteps: step, tokens, computedTokens: tokens * 2, flops: String(12 * parameters * tokens), parameters: parameters + 50_000, parametersWithoutEmbedding: parameters, valLoss: String(loss) },
+    checkpoints: { history: [...(checkpoint as { keepSteps?: readonly number[] }).keepSteps ?? []].reverse().map((at) => ({ step: at, uri: `pvc://runs/step-${at}`, tokens: at * Number(optimizer['batchTriplets']) * 100 })) },
     validation: { step, seenPolicies: { pairs: 500, loss: String(loss), lossStandardError: '0.01' } },
     curve: Array.from({ length: 10 }, (_, index) => ({ step: index + 1, tokens: Math.round(tokens * (index + 1) / 10), valLoss: String(loss * (2 - (index + 1) / 10)) })),
   };

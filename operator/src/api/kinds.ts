@@ -60,7 +60,7 @@ export const POLAR_SWEEP: Kind = {
   columns: [
     column('Phase', '.status.phase'),
     column('Done', '.status.done'),
-    column('Running', '.status.points.running', 'integer'),
+    column('Running', '.status.runs.active', 'integer'),
     column('Failed', '.status.points.failed', 'integer'),
     column('Exponent', '.status.summary.exponent'),
     column('R2', '.status.summary.r2'),

@@ -59,7 +59,7 @@ export const sweepStatus = z.object({
     total: whole('Points of the axes.'), waiting: whole('Not started, or between two runs.'), running: whole('With a run that has not ended.'),
     succeeded: whole('Trained to the end.'), failed: whole('Failed for good.'), stopped: whole('Stopped early.'),
   }).optional().meta({ description: 'Points by state.' }),
-  runs: z.object({ started: whole('Runs that were ever started, trunks of cooldowns and retries included.'), retries: whole('Runs that followed a failed one of the same point.') }).optional().meta({ description: 'Runs of all points, also of points that are gone.' }),
+  runs: z.object({ active: whole('Runs that have not ended and are not suspended, trunks included.'), started: whole('Runs that were ever started, trunks of cooldowns and retries included.'), retries: whole('Runs that followed a failed one of the same point.') }).optional().meta({ description: 'Runs of all points, also of points that are gone.' }),
   spent: amounts('Spent by all runs so far, also of points that are gone.'),
   reserved: amounts('Set aside for what running runs still have to do.'),
   startTime: time('When the first run was created.'),

@@ -48,8 +48,9 @@ function autoField({ axes: { learningRates, batchTriplets }, template: { optimiz
   return batchTriplets === undefined && optimizer.batchTriplets === 'auto' ? 'spec.template.optimizer.batchTriplets' : undefined;
 }
 
-function trunksKeepTheirRate({ cooldowns, template: { optimizer } }: SweepSpec): string | undefined {
+function trunksKeepTheirRate({ cooldowns, earlyStopping, template: { optimizer } }: SweepSpec): string | undefined {
   if (cooldowns?.reuse !== true) return undefined;
+  if (earlyStopping !== undefined) return 'spec.earlyStopping: expected nothing beside cooldowns.reuse (a trunk serves points that are not compared), got an object';
   if (optimizer.learningRate === 'auto' || optimizer.batchTriplets === 'auto') return 'spec.cooldowns.reuse: expected numbers in template.optimizer (a branch continues what its trunk was trained with), got auto';
   const total = optimizer.warmupPercent + cooldowns.percent;
   return total > 100 ? `spec.cooldowns.percent: expected at most ${100 - optimizer.warmupPercent} (100 - template.optimizer.warmupPercent), got ${cooldowns.percent}` : undefined;

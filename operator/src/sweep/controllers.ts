@@ -9,6 +9,7 @@ import { keyOf, splitKey } from '../runtime/object.ts';
 import { WorkQueue } from '../runtime/queue.ts';
 import { allSweepCaches, subscribeSweeps } from './caches.ts';
 import type { SweepCaches } from './caches.ts';
+import { Curves } from './curves.ts';
 import { fitter } from './fits.ts';
 import { RecentRuns } from './recent.ts';
 import { reconcileSweep } from './reconcile.ts';
@@ -37,7 +38,7 @@ export async function sweepController(options: SweepControllerOptions, signal: A
   const queue = new WorkQueue(NAME);
   feed(options, queue);
   const fits = fitter({ log, onDone: (key) => queue.add(key), signal });
-  const reconcile = reconcileSweep({ ...options, recent: new RecentRuns(now), fitOf: fits });
+  const reconcile = reconcileSweep({ ...options, recent: new RecentRuns(now), curves: new Curves(), fitOf: fits });
   await runController({ name: NAME, queue, reconcile, workers, caches: [...allCaches(caches), ...allSweepCaches(sweepCaches)], log, fieldsOf: fieldsOf(sweepCaches) }, signal);
 }
 

@@ -1,5 +1,6 @@
 // All reading: from a key to one value. Caches answer, except for the last status of a run that has ended.
 import { ANNOTATION_POINT, ANNOTATION_RETRY, ANNOTATION_STOPPED, LABEL_POINT, LABEL_SWEEP_UID } from '../api/labels.ts';
+import { parseCount } from '../api/scalars.ts';
 import { sweepSpec } from '../api/sweep.ts';
 import type { SweepSpec } from '../api/sweep.ts';
 import { RUN_RESOURCES } from '../run/caches.ts';
@@ -12,6 +13,7 @@ import { controllerOf, splitKey } from '../runtime/object.ts';
 import { get, listPages } from '../runtime/verbs.ts';
 import { BY_SWEEP, runsOf } from './caches.ts';
 import type { StoredSweep, SweepCaches } from './caches.ts';
+import type { Curves } from './curves.ts';
 import { gridOf } from './grid.ts';
 import type { GridPoint } from './grid.ts';
 import type { Observed, RunState, Shard, Sweep, SweepRun } from './observed.ts';
@@ -25,6 +27,7 @@ export interface ObserveDeps {
   readonly caches: Caches;
   readonly sweepCaches: SweepCaches;
   readonly recent: RecentRuns;
+  readonly curves: Curves;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -57,7 +60,15 @@ export async function observe(deps: ObserveDeps, key: string): Promise<Seen | un
   };
   const ended = endedRuns(seen);
   const finals = await readFinals(deps, sweep, ended.slice(0, READ_PER_PASS));
-  return { seen: { ...seen, runs: seen.runs.map((run) => finals.get(run.uid) ?? run) }, hasMore: ended.length > READ_PER_PASS };
+  const runs = await withCurves(deps, sweep, seen.runs.map((run) => finals.get(run.uid) ?? run));
+  return { seen: { ...seen, runs }, hasMore: ended.length > READ_PER_PASS };
+}
+
+async function withCurves({ client, curves }: ObserveDeps, { spec, metadata: { namespace } }: Sweep, runs: readonly SweepRun[]): Promise<readonly SweepRun[]> {
+  if (spec?.earlyStopping === undefined) return runs;
+  const compared = await curves.of(client, namespace, runs.filter(({ state }) => state === 'Active'));
+  const byUid = new Map(compared.map((run) => [run.uid, run]));
+  return runs.map((run) => byUid.get(run.uid) ?? run);
 }
 
 /** Asks the API server for all runs of the sweep. */
@@ -91,9 +102,10 @@ export function runOf(stored: StoredRun): SweepRun | undefined {
   const { name, uid = '', resourceVersion, deletionTimestamp } = stored.metadata;
   const marks = marksOf(stored);
   if (marks === undefined) return undefined;
-  const { suspend = false, workers, ttlSecondsAfterFinished } = (stored.spec ?? {}) as LooseSpec;
+  const { suspend = false, workers, ttlSecondsAfterFinished, resumeFrom, budget } = (stored.spec ?? {}) as LooseSpec;
   return {
     ...marks, name, uid, resourceVersion, isDeleted: deletionTimestamp !== undefined, isAskedToStop: suspend, hasTtl: ttlSecondsAfterFinished !== undefined,
+    isBranch: resumeFrom !== undefined, budget: budgetOf(budget),
     processes: (workers?.replicas ?? 1) * Math.max(1, workers?.gpusPerWorker ?? 0), state: stateOf(stored, suspend), status: readableStatus(stored.status),
   };
 }
@@ -109,6 +121,12 @@ interface LooseSpec {
   readonly suspend?: boolean;
   readonly workers?: { readonly replicas?: number; readonly gpusPerWorker?: number };
   readonly ttlSecondsAfterFinished?: number;
+  readonly resumeFrom?: object;
+  readonly budget?: { readonly steps?: number; readonly tokens?: string };
+}
+
+function budgetOf({ steps, tokens }: NonNullable<LooseSpec['budget']> = {}): SweepRun['budget'] {
+  return tokens === undefined ? { steps: steps ?? 0 } : { tokens: parseCount(tokens) };
 }
 
 /** A condition that is older than the wish to stop says nothing about it. */

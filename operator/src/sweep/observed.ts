@@ -4,7 +4,7 @@ import type { SweepSpec } from '../api/sweep.ts';
 import type { SweepStatus } from '../api/sweepStatus.ts';
 import type { ObjectMeta } from '../runtime/object.ts';
 import type { GridPoint } from './grid.ts';
-import type { Point, RunRecord } from './point.ts';
+import type { CurvePoint, Point, RunRecord } from './point.ts';
 
 export type SweepObjectMeta = ObjectMeta & { readonly namespace: string; readonly uid: string };
 
@@ -36,10 +36,17 @@ export interface SweepRun {
   readonly hasTtl: boolean;
   /** Training processes: GPUs, or workers where there are none. */
   readonly processes: number;
+  /** Continues a trunk. */
+  readonly isBranch: boolean;
+  /** What its spec asks for. */
+  readonly budget: { readonly steps?: number; readonly tokens?: number };
   /** As its annotation says; of a trunk the point with its budget. */
   readonly point: Point;
   /** Without curve and validation. */
   readonly status: RunStatus;
+  /** Validations and the standard error of the last, only where runs are compared. */
+  readonly curve?: readonly CurvePoint[] | undefined;
+  readonly valLossStandardError?: number | undefined;
   /** The whole status, asked for when the run is about to be recorded. */
   readonly final?: RunStatus | undefined;
 }

@@ -9,18 +9,23 @@ import type { Capacity, Limit, Need } from './capacity.ts';
 import { desiredRun } from './desired.ts';
 import type { DesiredRun } from './desired.ts';
 import { expiryOf, forgetRemoved, setTimeToLive } from './tidy.ts';
+import { earlyStops } from './early.ts';
 import type { FitView } from './fitView.ts';
 import { describePoint } from './naming.ts';
 import type { SweepRun } from './observed.ts';
 import { choicesOf } from './planned.ts';
 import type { PointView, Situation } from './situation.ts';
-import { resume, stop } from './stopping.ts';
+import { extend, resume, stop } from './stopping.ts';
+import { worksOf } from './works.ts';
+import type { Work } from './works.ts';
 import { endOf } from './ending.ts';
 import type { Ending, PlannedEnd } from './ending.ts';
 
 export interface Start {
   readonly object: DesiredRun;
-  /** A run of the point failed before. */
+  /** Of the point or trunk. */
+  readonly id: string;
+  /** A run of it failed before. */
   readonly isRetry: boolean;
 }
 
@@ -42,21 +47,31 @@ const UNSETTLED_MS = 5000;
 
 /** The plan for a sweep whose spec parses and that is not being deleted. `design` is the law to plan with, of all points that have ended. */
 export function planSweep(s: Situation, design: FitView['design']): Plan {
-  const { seen, spec } = s;
-  const stopMs = millisToStop(spec, s.open, s.ledger);
+  const stopMs = millisToStop(s.spec, s.open, s.ledger);
   const stops = stopsOf(s, stopMs <= 0);
+  const early = s.spec.suspend || stopMs <= 0 ? [] : earlyStops(s);
   const order = orderOf(s, design);
-  const { starts, resumes, limit } = startsOf(s, stops, stopMs <= 0 ? 'hours' : order);
-  const isQuiet = starts.length === 0 && resumes.length === 0 && stops.length === 0;
+  const { starts, extensions, resumes, limit } = startsOf(s, stops, stopMs <= 0 ? 'hours' : order);
+  const isQuiet = starts.length + extensions.length + early.length + resumes.length + stops.length === 0;
   const ending = isQuiet ? endOf(s, limit, order === 'pending' ? undefined : order.end) : undefined;
   const expiry = expiryOf(s, ending !== undefined);
-  const isUnsettled = s.newRecords.length < seen.runs.filter(({ final }) => final !== undefined).length;
-  const waits = [stopMs, expiry.afterMs, isUnsettled ? UNSETTLED_MS : Infinity].filter((ms) => ms > 0 && Number.isFinite(ms));
   return {
-    situation: s, starts, limit, ending, next: nextNames(order, starts),
-    actions: [...forgetRemoved(s), ...stops.map((run) => stop(s, run)), ...resumes.map((run) => resume(s, run)), ...setTimeToLive(s), ...expiry.actions],
-    requeueAfterMs: waits.length === 0 ? undefined : Math.max(LEAST_WAIT_MS, Math.min(...waits)),
+    situation: s, starts, limit, ending, next: nextNames(order, starts), requeueAfterMs: soonest([stopMs, expiry.afterMs, unsettledMs(s)]),
+    actions: [
+      ...forgetRemoved(s), ...stops.map((run) => stop(s, run)), ...early.map(({ run, message }) => stop(s, run, message)),
+      ...resumes.map((run) => resume(s, run)), ...extensions, ...setTimeToLive(s), ...expiry.actions,
+    ],
   };
+}
+
+/** Runs whose last report is waited for are asked again. */
+function unsettledMs({ seen, newRecords }: Situation): number {
+  return newRecords.length < seen.runs.filter(({ final }) => final !== undefined).length ? UNSETTLED_MS : Infinity;
+}
+
+function soonest(waits: readonly number[]): number | undefined {
+  const due = Math.min(...waits.filter((ms) => ms > 0));
+  return Number.isFinite(due) ? Math.max(LEAST_WAIT_MS, due) : undefined;
 }
 
 /** Runs that are to stop and were not asked to. */
@@ -67,24 +82,32 @@ function stopsOf(s: Situation, isOutOfHours: boolean): readonly SweepRun[] {
 
 interface Starts {
   readonly starts: readonly Start[];
+  readonly extensions: readonly Action[];
   readonly resumes: readonly SweepRun[];
   readonly limit: Limit | undefined;
 }
 
 function startsOf(s: Situation, stops: readonly SweepRun[], order: Order | 'pending' | 'hours'): Starts {
-  if (s.spec.suspend) return { starts: [], resumes: [], limit: undefined };
-  if (order === 'hours') return { starts: [], resumes: [], limit: 'budget.gpuHours' };
+  if (s.spec.suspend) return { starts: [], extensions: [], resumes: [], limit: undefined };
+  if (order === 'hours') return { starts: [], extensions: [], resumes: [], limit: 'budget.gpuHours' };
   const resumed = takeWhile(capacityOf(s.spec, s.open, s.ledger), pausedOf(s, stops), (run, left) => {
     const need = resumeNeed(s, run);
     return limitOf(left, need, 0) ?? need;
   });
-  const waiting = order === 'pending' ? [] : order.points;
-  const started = takeWhile(resumed.left, resumed.limit === undefined ? waiting : [], (point, left, count) => {
-    const need = needOf(s.spec, s.ledger, { parameters: point.of.parameters, flops: point.flops });
+  // A plan reaches as far as there are places: its trunks are made no longer than that.
+  const works = order === 'pending' || resumed.limit !== undefined ? [] : worksOf(s, order.isPlanned ? order.points.slice(0, s.spec.parallelism) : order.points);
+  const started = takeWhile(resumed.left, works, (work, left, count) => {
+    const need = needOf(s.spec, s.ledger, { parameters: work.of.parameters, flops: work.flops });
     return limitOf(left, need, s.open.length + count) ?? need;
   });
-  const starts = started.taken.map(({ of, retry, record }) => ({ object: desiredRun({ metadata: s.seen.sweep.metadata, spec: s.spec }, of, retry), isRetry: record !== undefined }));
-  return { starts, resumes: resumed.taken, limit: resumed.limit ?? started.limit ?? (order === 'pending' ? 'fit' : undefined) };
+  const sweep = { metadata: s.seen.sweep.metadata, spec: s.spec };
+  const starts = started.taken.flatMap((work) => (work.do === 'extend' ? [] : [{ object: desiredRun(sweep, work), isRetry: hasFailedBefore(s, work), id: work.of.id }]));
+  const extensions = started.taken.flatMap((work) => (work.do === 'extend' ? [extend(s, work)] : []));
+  return { starts, extensions, resumes: resumed.taken, limit: resumed.limit ?? started.limit ?? (order === 'pending' ? 'fit' : undefined) };
+}
+
+function hasFailedBefore({ records }: Situation, { of, retry }: Work): boolean {
+  return retry > 0 && records.some(({ id, outcome }) => id === of.id && outcome === 'Failed');
 }
 
 interface Taken<T> { readonly taken: readonly T[]; readonly left: Capacity; readonly limit: Limit | undefined }
@@ -103,8 +126,8 @@ function takeWhile<T>(capacity: Capacity, wanted: readonly T[], needOrLimit: (on
 }
 
 /** Runs that were asked to stop and may go on. */
-function pausedOf({ points }: Situation, stops: readonly SweepRun[]): readonly SweepRun[] {
-  return points.flatMap(({ run }) => (run?.isAskedToStop === true && run.stopped === undefined && !run.isDeleted && !stops.includes(run) ? [run] : []));
+function pausedOf({ points, trunks }: Situation, stops: readonly SweepRun[]): readonly SweepRun[] {
+  return [...trunks, ...points].flatMap(({ run }) => (run?.isAskedToStop === true && run.stopped === undefined && !run.isDeleted && !stops.includes(run) ? [run] : []));
 }
 
 /** Points that wait, in the order to start them. */
@@ -130,7 +153,8 @@ function orderOf(s: Situation, design: FitView['design']): Order | 'pending' {
 
 function nextNames(order: Order | 'pending', starts: readonly Start[]): readonly string[] {
   if (order === 'pending' || !order.isPlanned) return [];
-  return order.points.slice(starts.length).map(({ of }) => describePoint(of.point));
+  const started = new Set(starts.map(({ id }) => id));
+  return order.points.filter(({ of }) => !started.has(of.id)).map(({ of }) => describePoint(of.point));
 }
 
 /** What it still needs is set aside already; one that is still stopping has its place. */

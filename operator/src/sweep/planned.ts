@@ -4,6 +4,7 @@ import type { SweepSpec } from '../api/sweep.ts';
 import { SIZES } from '../api/sizes.ts';
 import { lawOf } from './design/candidate.ts';
 import type { Candidate, Law, Measured } from './design/candidate.ts';
+import { trunkKey } from './design/cooldown.ts';
 import { nextPoints } from './design/vOptimal.ts';
 import type { NextPoints } from './design/vOptimal.ts';
 import type { At, Fit } from './fit/types.ts';
@@ -60,7 +61,8 @@ function measuredOf(s: Situation): readonly Measured[] {
 
 function candidateOf({ of, flops }: PointView, spec: SweepSpec, tokensPerTriplet: number): Candidate {
   const parameters = spec.fit.parameters === 'total' ? of.parameters + embeddingOf(of, spec) : of.parameters;
-  return { id: of.id, parameters, tokens: tokensOf(of.point, tokensPerTriplet), flops };
+  const trunk = spec.cooldowns?.reuse === true ? { trunk: trunkKey(of.point) } : {};
+  return { id: of.id, parameters, tokens: tokensOf(of.point, tokensPerTriplet), flops, ...trunk };
 }
 
 function embeddingOf({ model: { size, architecture } }: GridPoint, { template: { model: { tokenizer } } }: SweepSpec): number {

@@ -66,8 +66,13 @@ function endingOf({ run, outcome }: Recorded): { reason?: string; message?: stri
   return { reason: failed?.reason ?? 'Failed', message: (failed?.message ?? '').slice(0, MAX_MESSAGE) };
 }
 
+/** The validations of a curve. */
+export function curvePoints(curve: NonNullable<RunStatus['curve']>): readonly CurvePoint[] {
+  return curve.flatMap(({ tokens, valLoss }) => (tokens === undefined || valLoss === undefined ? [] : [{ tokens, valLoss: Number(valLoss) }]));
+}
+
 function thinned(curve: NonNullable<RunStatus['curve']>): readonly CurvePoint[] {
-  const points = curve.flatMap(({ tokens, valLoss }) => (tokens === undefined || valLoss === undefined ? [] : [{ tokens, valLoss: Number(valLoss) }]));
+  const points = curvePoints(curve);
   const step = (points.length - 1) / (MAX_CURVE - 1);
   return points.length <= MAX_CURVE ? points : Array.from({ length: MAX_CURVE }, (_, index) => points[Math.round(index * step)] as CurvePoint);
 }

@@ -2,12 +2,16 @@
 import type { SweepSpec } from '../api/sweep.ts';
 import { millisOf } from '../run/instant.ts';
 import { mostTokensPerTriplet, naiveFlops, tokensOf } from './grid.ts';
+import { branchPoint } from './design/cooldown.ts';
 import type { GridPoint } from './grid.ts';
+import { isTrunkId } from './naming.ts';
 import type { Observed, SweepRun } from './observed.ts';
 import type { Point, RunRecord } from './point.ts';
 import { recordKey, recordOf } from './records.ts';
 import { ledgerOf } from './spend.ts';
-import type { Ledger } from './spend.ts';
+import type { Ledger, Open } from './spend.ts';
+import { trunkViews } from './trunks.ts';
+import type { TrunkView } from './trunks.ts';
 
 export type PointState = 'Waiting' | 'Running' | 'Suspended' | 'Succeeded' | 'Failed' | 'Stopped';
 
@@ -39,6 +43,9 @@ export interface Situation {
   readonly orphans: readonly SweepRun[];
   /** Runs with an entry. */
   readonly recorded: readonly { readonly run: SweepRun; readonly record: RunRecord }[];
+  /** Of cooldowns that are reused, as far as any point of the axes needs them. */
+  readonly trunks: readonly TrunkView[];
+  readonly openByKey: ReadonlyMap<string, SweepRun>;
   readonly ledger: Ledger;
   /** Corpus tokens of a group, where budgets are in steps: measured, or the most that there can be. */
   readonly tokensPerTriplet: number;
@@ -47,7 +54,7 @@ export interface Situation {
 /** Runs that are to be recorded now, for which the whole status is needed. Those that are being deleted come first. */
 export function endedRuns(seen: Observed): readonly SweepRun[] {
   const known = new Set(seen.records.map(recordKey));
-  const ids = new Set(seen.grid.map(({ id }) => id));
+  const ids = idsOf(seen);
   return seen.runs.filter((run) => !known.has(recordKey(run)) && outcomeOf(run, ids.has(run.id)) !== undefined);
 }
 
@@ -61,8 +68,15 @@ export function isSettled({ final, state }: SweepRun, now: string): boolean {
   return registry.some(({ task }) => task === 'report') || (completionTime !== undefined && millisOf(completionTime) + LATE_MS <= millisOf(now));
 }
 
-/** Undefined while it is open. */
-function outcomeOf({ state, stopped }: SweepRun, isOnAxes: boolean): RunRecord['outcome'] | undefined {
+/** Ids of points on the axes and of their trunks. */
+function idsOf({ grid, sweep: { spec } }: Observed): ReadonlySet<string> {
+  const trunks = spec === undefined ? [] : trunkViews({ grid, spec, records: [], openByKey: new Map() });
+  return new Set([...grid, ...trunks].map(({ id }) => id));
+}
+
+/** Undefined while it is open, as a trunk is for as long as points may branch from it. */
+function outcomeOf({ id, state, stopped }: SweepRun, isOnAxes: boolean): RunRecord['outcome'] | undefined {
+  if (state === 'Complete' && isTrunkId(id)) return isOnAxes ? undefined : 'Removed';
   if (state === 'Complete') return 'Succeeded';
   if (state === 'Failed') return 'Failed';
   if (state !== 'Suspended') return undefined;
@@ -71,27 +85,65 @@ function outcomeOf({ state, stopped }: SweepRun, isOnAxes: boolean): RunRecord['
 }
 
 export function situationOf(seen: Observed, spec: SweepSpec): Situation {
-  const perTriplet = measuredTokens(seen, spec);
-  const byId = new Map(seen.grid.map((point) => [point.id, point]));
-  const flopsOf = ({ parameters, point }: GridPoint): number => naiveFlops(parameters, tokensOf(point, perTriplet));
+  const tokensPerTriplet = measuredTokens(seen, spec);
+  const ids = idsOf(seen);
+  const costs: Costs = { byId: new Map(seen.grid.map((point) => [point.id, point])), tokensPerTriplet, spec };
   const newRecords = endedRuns(seen).filter((run) => isSettled(run, seen.now)).flatMap((run) => {
-    const outcome = outcomeOf(run, byId.has(run.id));
-    const of = byId.get(run.id);
-    return outcome === undefined ? [] : [recordOf({ run, point: run.point, outcome, plannedFlops: of === undefined ? 0 : flopsOf(of), tokensBefore: 0, isTrunk: false, now: seen.now })];
+    const outcome = outcomeOf(run, ids.has(run.id));
+    if (outcome === undefined) return [];
+    const { plannedFlops, tokensBefore } = costOf(run, costs);
+    return [recordOf({ run, point: run.point, outcome, plannedFlops, tokensBefore, isTrunk: isTrunkId(run.id), now: seen.now })];
   });
   const records = [...seen.records, ...newRecords];
   const known = new Map(records.map((record) => [recordKey(record), record]));
   const open = seen.runs.filter((run) => !known.has(recordKey(run)));
-  const recordsById = Map.groupBy(records, ({ id }) => id);
   const openByKey = new Map(open.map((run) => [recordKey(run), run]));
-  const points = seen.grid.map((of) => pointView({ of, spec, flops: flopsOf(of), records: recordsById.get(of.id) ?? [], openByKey }));
+  const recordsById = Map.groupBy(records, ({ id }) => id);
+  const points = seen.grid.map((of) => pointView({ of, spec, flops: flopsOf(of, tokensPerTriplet), records: recordsById.get(of.id) ?? [], openByKey }));
   return {
-    seen, spec, newRecords, records, open, tokensPerTriplet: perTriplet,
+    seen, spec, newRecords, records, open, openByKey, tokensPerTriplet,
     points: points.toSorted((a, b) => a.flops - b.flops),
-    orphans: open.filter(({ id }) => !byId.has(id)),
+    trunks: trunkViews({ grid: seen.grid, spec, records, openByKey }),
+    orphans: open.filter(({ id }) => !ids.has(id)),
     recorded: seen.runs.flatMap((run) => { const record = known.get(recordKey(run)); return record === undefined ? [] : [{ run, record }]; }),
-    ledger: ledgerOf(records, open.map((run) => openOf(run, byId.get(run.id), flopsOf)), seen.now),
+    ledger: ledgerOf(records, open.map((run) => costOf(run, costs)), seen.now),
   };
+}
+
+interface Costs {
+  readonly byId: ReadonlyMap<string, GridPoint>;
+  readonly tokensPerTriplet: number;
+  readonly spec: SweepSpec;
+}
+
+function flopsOf({ parameters, point }: Pick<GridPoint, 'parameters' | 'point'>, tokensPerTriplet: number): number {
+  return naiveFlops(parameters, tokensOf(point, tokensPerTriplet));
+}
+
+/** What a run was started for: of a branch what comes after its trunk. */
+function costOf(run: SweepRun, { byId, tokensPerTriplet, spec }: Costs): Open {
+  const { tokens = 0, parametersWithoutEmbedding = 0 } = run.status.progress ?? {};
+  const sized = byId.get(run.id) ?? [...byId.values()].find(({ point }) => point.size === run.point.size);
+  const parameters = sized?.parameters ?? parametersWithoutEmbedding;
+  const tokensBefore = run.isBranch ? branchedAt(run, spec, tokensPerTriplet) : 0;
+  const whole = needsNoMore(run, byId) ? tokens : tokensOf({ ...run.point, ...run.budget }, tokensPerTriplet);
+  return { run, parameters, plannedFlops: naiveFlops(parameters, Math.max(0, whole - tokensBefore)), tokensBefore };
+}
+
+/** A trunk that is done, or a run of a point that is gone, which stops: nothing is set aside for it. */
+function needsNoMore({ id, state }: SweepRun, byId: Costs['byId']): boolean {
+  return isTrunkId(id) ? state === 'Complete' : !byId.has(id);
+}
+
+/** Corpus tokens of the trunk's part. */
+function branchedAt({ status, point }: SweepRun, spec: SweepSpec, tokensPerTriplet: number): number {
+  return status.startedFrom?.tokens ?? tokensOf(cut(point, spec), tokensPerTriplet);
+}
+
+/** The point without its cooldown. */
+function cut(point: Point, { cooldowns }: SweepSpec): Point {
+  const percent = cooldowns?.percent ?? 0;
+  return { ...point, ...(point.tokens === undefined ? { steps: branchPoint(point.steps ?? 0, percent) } : { tokens: branchPoint(point.tokens, percent) }) };
 }
 
 interface Viewed {
@@ -112,13 +164,6 @@ function pointView({ of, spec, flops, records, openByKey }: Viewed): PointView {
   if (done !== undefined) return { ...base, state: done.outcome === 'Succeeded' ? 'Succeeded' : 'Stopped' };
   if (run !== undefined) return { ...base, state: run.state === 'Suspended' ? 'Suspended' : 'Running' };
   return { ...base, state: failures.length > spec.maxRetries ? 'Failed' : 'Waiting' };
-}
-
-function openOf(run: SweepRun, of: GridPoint | undefined, flopsOf: (of: GridPoint) => number): Parameters<typeof ledgerOf>[1][number] {
-  // Of a point that is gone nothing is set aside: its run is stopping.
-  const { tokens = 0, parametersWithoutEmbedding = 0 } = run.status.progress ?? {};
-  if (of === undefined) return { run, parameters: parametersWithoutEmbedding, plannedFlops: naiveFlops(parametersWithoutEmbedding, tokens), tokensBefore: 0 };
-  return { run, parameters: of.parameters, plannedFlops: flopsOf(of), tokensBefore: 0 };
 }
 
 const ENOUGH_STEPS = 5;

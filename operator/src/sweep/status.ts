@@ -47,12 +47,13 @@ function phaseOf(conditions: readonly Condition[], plan: Plan | undefined): Swee
 function countsOf({ situation: s, starts, next }: Plan, before: SweepStatus, now: string): Partial<SweepStatus> {
   const count = (...states: readonly PointState[]): number => s.points.filter(({ state }) => states.includes(state)).length;
   const started = new Set([...s.records.map(({ id, retry }) => `${id}-${retry}`), ...s.open.map(({ id, retry }) => `${id}-${retry}`), ...starts.map(({ object }) => object.metadata.name)]).size;
-  const running = count('Running') + starts.length;
+  const pointIds = new Set(s.points.map(({ of }) => of.id));
+  const running = count('Running') + starts.filter(({ id }) => pointIds.has(id)).length;
   const done = count('Succeeded', 'Failed', 'Stopped');
   return {
     done: `${done}/${s.points.length}`,
     points: { total: s.points.length, waiting: s.points.length - running - done, running, succeeded: count('Succeeded'), failed: count('Failed'), stopped: count('Stopped') },
-    runs: { started, retries: retriesOf(s) + starts.filter(({ isRetry }) => isRetry).length },
+    runs: { active: s.open.filter(({ state }) => state === 'Active').length + starts.length, started, retries: retriesOf(s) + starts.filter(({ isRetry }) => isRetry).length },
     spent: amounts(s.ledger.spent), reserved: amounts(s.ledger.reserved),
     startTime: before.startTime ?? (started > 0 ? rfc3339(millisOf(now)) : undefined),
     failures: failuresOf(s), next: next.slice(0, MAX_NEXT),

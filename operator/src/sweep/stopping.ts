@@ -1,8 +1,10 @@
 // Patches that let a run save and stop, or go on. Pure.
 import { ANNOTATION_STOPPED, API_VERSION } from '../api/labels.ts';
 import type { Action } from '../runtime/apply.ts';
+import { branchPoints } from './desired.ts';
 import type { SweepRun } from './observed.ts';
 import type { Situation } from './situation.ts';
+import type { Work } from './works.ts';
 
 /** The run saves a checkpoint and stops; for good when a reason is given. */
 export function stop(s: Situation, run: SweepRun, forGood?: string): Action {
@@ -11,6 +13,12 @@ export function stop(s: Situation, run: SweepRun, forGood?: string): Action {
 
 export function resume(s: Situation, run: SweepRun): Action {
   return patchOf(s, run, { suspend: false });
+}
+
+/** The trunk goes on further, also when it was complete. */
+export function extend(s: Situation, { view, run }: Extract<Work, { readonly do: 'extend' }>): Action {
+  const { unit, budget } = view.trunk;
+  return patchOf(s, run, { budget: unit === 'steps' ? { steps: budget } : { tokens: String(budget) }, checkpoint: branchPoints(view) });
 }
 
 /** A patch of that very run. */
