@@ -160,6 +160,10 @@ bench-fit: setup-node ## Coverage of the intervals of scaling-law fits, and how 
 bench-corpus: setup-node ## The generate worker beside a local echo endpoint: requests per second of CPU, memory up to a million rows (ten minutes on two quiet cores).
 	@$(NODE) bench/corpus/bench.ts $(BENCH_ARGS)
 
+.PHONY: bench-score
+bench-score: setup ## Scoring with shared prefixes beside unshared and PyTorch, one thread each (four minutes on two quiet cores).
+	@$(NODE) bench/reward/score.ts $(BENCH_ARGS)
+
 .PHONY: bench-requirements
 bench-requirements: .local/bench/venv/.synced ## Pin the newest TRL for the bench.
 	@cd bench/trainer && $(CURDIR)/$(UV) pip compile --quiet --upgrade --no-annotate --python $(CURDIR)/$(BENCH_PYTHON) \
