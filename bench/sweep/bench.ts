@@ -99,7 +99,7 @@ const resultsOf = async (setting: Setting, { records, failed, planned }: Measure
   const hasUnseen = records.some(({ unseenLoss }) => unseenLoss !== undefined);
   return {
     data: setting.name, points: records.filter(({ outcome }) => outcome === 'Succeeded').map(pointOf).sort((a, b) => a.parameters - b.parameters || a.steps - b.steps || a.seed - b.seed), failed, ...laws,
-    planned_flops_over_grid: replay.planned_flops_over_grid, replay, planned_run: await planned?.(replay),
+    planned_flops_over_grid: replay.planned_flops_over_grid, replay, planned_run: await planned?.(replay).catch((error: unknown) => String(error)),
     unseen: hasUnseen ? attempt(() => lawsOf(records, { ...fit, policies: 'unseen' })) : undefined, machine, seconds: Math.round((Date.now() - startedAt) / 1000),
   };
 };

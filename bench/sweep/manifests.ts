@@ -62,5 +62,5 @@ export const gridSweep = (setting: Setting): object => sweep(setting, 'grid', {}
 export const plannedSweep = (setting: Setting, target: Target, limits: { readonly flops: number; readonly precisionPercent: number }): object =>
   sweep(setting, 'planned', {
     strategy: 'planned', cooldowns: { reuse: true, percent: COOLDOWN_PERCENT }, precisionPercent: limits.precisionPercent,
-    budget: { flops: limits.flops.toPrecision(6) }, targets: [{ name: 'target', parameters: count(target.parameters), tokens: count(target.tokens) }],
+    budget: { flops: count(limits.flops) }, targets: [{ name: 'target', parameters: count(target.parameters), tokens: count(target.tokens) }],
   });

@@ -39,7 +39,7 @@ const architecture = (hiddenSize: number): Architecture => {
 const toyTemplate: Fields = {
   model: { tokenizer: { vocabSize: 1024 } },
   data: { uri: `pvc://${DATA_CLAIM}/pool/trajectories.jsonl.gz`, pairing: 'samePrompt', negativesPerPositive: 1, maxLength: 128, maxResponseLength: 48 },
-  optimizer: { learningRate: '0.001', batchTriplets: 32, schedule: 'wsd', cooldownPercent: COOLDOWN_PERCENT, warmupPercent: 5, weightDecay: '0.01' },
+  optimizer: { learningRate: '0.0007', batchTriplets: 32, schedule: 'wsd', cooldownPercent: COOLDOWN_PERCENT, warmupPercent: 5, weightDecay: '0.01' },
   warmStart: { policyClassification: { steps: 120, batchTrajectories: 96, learningRate: '0.002' } },
   validation: { everySteps: 200, pairs: 4000, heldOutPromptPercent: 15 },
   checkpoint, workers,

@@ -22,7 +22,8 @@ export interface Results extends Laws {
   readonly failed: number;
   readonly planned_flops_over_grid: number;
   readonly replay: Replayed;
-  readonly planned_run: Confirmation | undefined;
+  /** A message when it could not be completed. */
+  readonly planned_run: Confirmation | string | undefined;
   /** The same for policies that were not trained on, where some were held out. */
   readonly unseen: Laws | string | undefined;
   readonly machine: { readonly cores: number; readonly cpu: string; readonly memory_gib: number; readonly load_at_start: number };
@@ -40,7 +41,8 @@ export const printTables = (results: Results): void => {
   console.log(`held-out error ${percent(results.heldout_error)}`);
   console.log(`stress, L(N)    ${stressText(results.stress.parameters)}\nstress, L(C)    ${stressText(results.stress.compute)}`);
   console.log(`planned with cooldowns, by replay: ${percent(replay.planned_flops_over_grid)} of the grid's FLOPs (planned alone ${percent(replay.without_cooldowns_over_grid)}) for an interval of +-${replay.grid_half_width_percent.toFixed(1)} % at ${replay.target.parameters} parameters`);
-  if (run !== undefined) console.log(`planned run: ${percent(run.flops_over_grid)} of the grid's FLOPs, ${run.points} points, target ${run.loss ?? '-'} +-${run.half_width_percent?.toFixed(1) ?? '-'} %`);
+  if (typeof run === 'string') console.log(`planned run: ${run}`);
+  else if (run !== undefined) console.log(`planned run: ${percent(run.flops_over_grid)} of the grid's FLOPs, ${run.points} points, target ${run.loss ?? '-'} +-${run.half_width_percent?.toFixed(1) ?? '-'} %`);
   if (results.unseen !== undefined) console.log(`policies held out: ${typeof results.unseen === 'string' ? results.unseen : `L(N) ${lawText(results.unseen.fit_params)}, held-out error ${percent(results.unseen.heldout_error)}`}`);
 };
 
