@@ -1,11 +1,12 @@
 // Sweeps against a real API server and garbage collector; a script plays the runs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { SweepStatus } from '../../operator/src/api/sweepStatus.ts';
 import { RUN_RESOURCES } from '../../operator/src/run/caches.ts';
 import { controllerOf } from '../../operator/src/runtime/object.ts';
 import { create } from '../../operator/src/runtime/verbs.ts';
 import { eventually } from './runWorld.ts';
-import { PARAMETERS, sweepStage } from './sweepWorld.ts';
+import { PARAMETERS, pointOf, sweepStage } from './sweepWorld.ts';
 import type { Child } from './sweepWorld.ts';
 
 const stage = sweepStage('sweep');
@@ -64,27 +65,28 @@ test('names a foreign object in its way and starts the other points', async () =
 
 test('fits the law of its points and predicts, the same after a restart half-way', async () => {
   const sizes = ['300K', '1M', '3M', '10M', '30M'].map((size) => ({ size }));
-  const law = (child: Child): { loss: number } => ({ loss: 2 * (PARAMETERS[child.spec.model.size ?? ''] ?? 0) ** -0.1 * (child.spec.model.size === '3M' ? 1.01 : 1) });
+  const law = (child: Child): { loss: number } => ({ loss: 2 * (PARAMETERS[pointOf(child).size] ?? 0) ** -0.1 * (pointOf(child).size === '3M' ? 1.01 : 1) });
   const spec = { axes: { sizes, tokens: ['1M'] }, targets: [{ name: 'big', parameters: '7B', tokens: '1M' }, { loss: '0.3' }], fit: { bootstrap: 50 }, parallelism: 2 };
+  const statusOf = async (name: string): Promise<SweepStatus> => (await stage.world.read(name)).status ?? {};
+  const whenFitted = async (name: string): Promise<SweepStatus> => {
+    await stage.world.until(name, 'Complete', 'True');
+    await stage.world.until(name, 'Fitted', 'True');
+    return statusOf(name);
+  };
   stage.world.script = law;
   await stage.world.sweep('whole', spec);
-  await stage.world.until('whole', 'Complete', 'True');
-  await stage.world.until('whole', 'Fitted', 'True');
-  stage.world.script = (child) => (child.metadata.name.startsWith('whole') || child.spec.model.size === '300K' ? law(child) : undefined);
+  const whole = await whenFitted('whole');
+  stage.world.script = (child) => (pointOf(child).size === '300K' ? law(child) : undefined);
   await stage.world.sweep('broken', spec);
-  await eventually(async () => assert.equal((await stage.world.read('broken')).status?.points?.succeeded, 1));
+  await eventually(async () => assert.equal((await statusOf('broken')).points?.succeeded, 1));
   await stage.restart();
   stage.world.script = law;
-  await stage.world.until('broken', 'Complete', 'True');
-  await stage.world.until('broken', 'Fitted', 'True');
-  const [whole, broken] = [await stage.world.read('whole'), await stage.world.read('broken')];
-  assert.deepEqual(broken.status?.fits, whole.status?.fits);
-  assert.deepEqual(broken.status?.prediction, whole.status?.prediction);
-  const [first] = whole.status?.fits ?? [];
-  assert.deepEqual([first?.form, first?.x, first?.points], ['power', 'parameters', 5]);
-  assert.ok(Math.abs(Number(whole.status?.summary?.exponent) + 0.1) < 0.005, JSON.stringify(first));
-  const big = whole.status?.prediction?.find(({ name, x }) => name === 'big' && x === 'parameters') ?? {};
-  assert.ok(Math.abs(Number(big.loss) - 2 * 7e9 ** -0.1) < 0.01 && Number(big.lower) < Number(big.upper), JSON.stringify(big));
+  const broken = await whenFitted('broken');
+  assert.deepEqual([broken.fits, broken.prediction], [whole.fits, whole.prediction]);
+  assert.deepEqual(whole.fits?.map(({ form, x }) => [form, x]), [['power', 'parameters'], ['power', 'flops']]);
+  assert.ok(Math.abs(Number(whole.summary?.exponent) + 0.1) < 0.005, JSON.stringify(whole.fits));
+  const [{ loss, lower, upper } = {}] = whole.prediction ?? [];
+  assert.ok(Math.abs(Number(loss) - 2 * 7e9 ** -0.1) < 0.01 && Number(lower) < Number(upper), JSON.stringify(whole.prediction));
 });
 
 test('trains several budgets from one trunk with a constant rate', async () => {

@@ -19,7 +19,7 @@ import type { GridPoint } from './grid.ts';
 import type { Observed, RunState, Shard, Sweep, SweepRun } from './observed.ts';
 import type { Point, RunRecord } from './point.ts';
 import type { RecentRuns } from './recent.ts';
-import { recordsIn } from './records.ts';
+import { entryBytes, recordsIn } from './records.ts';
 import { endedRuns } from './situation.ts';
 
 export interface ObserveDeps {
@@ -151,7 +151,7 @@ function pointIn(text: string | undefined): Point | undefined {
 function shardOf({ metadata: { name, uid = '', resourceVersion }, data = {} }: ConfigMap): Shard | undefined {
   const index = Number(/-(\d+)$/.exec(name)?.[1] ?? 'NaN');
   if (!Number.isSafeInteger(index)) return undefined;
-  const bytes = Object.entries(data).reduce((sum, [key, text]) => sum + key.length + Buffer.byteLength(text), 0);
+  const bytes = Object.entries(data).reduce((sum, [key, text]) => sum + entryBytes(key, text), 0);
   return { index, name, uid, resourceVersion, bytes };
 }
 

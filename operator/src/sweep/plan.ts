@@ -13,7 +13,7 @@ import { earlyStops } from './early.ts';
 import type { FitView } from './fitView.ts';
 import { describePoint } from './naming.ts';
 import type { SweepRun } from './observed.ts';
-import { choicesOf } from './planned.ts';
+import { choicesOf, isTested } from './planned.ts';
 import type { PointView, Situation } from './situation.ts';
 import { extend, resume, stop } from './stopping.ts';
 import { worksOf } from './works.ts';
@@ -146,7 +146,7 @@ function orderOf(s: Situation, design: FitView['design']): Order | 'pending' {
   if (design === 'pending') return 'pending';
   const { choices, isDone, message, halfWidthPercent = Infinity } = choicesOf(s, design, s.spec.parallelism + AHEAD);
   const byId = new Map(waiting.map((point) => [point.of.id, point]));
-  const isPrecise = halfWidthPercent <= (s.spec.precisionPercent ?? -1);
+  const isPrecise = isTested(design) && halfWidthPercent <= (s.spec.precisionPercent ?? -1);
   const end = !isDone || waiting.length === 0 ? undefined : { reason: isPrecise ? 'PrecisionReached' as const : 'BudgetExhausted' as const, message };
   return { points: choices.flatMap(({ candidate: { id } }) => byId.get(id) ?? []), end, isPlanned: true };
 }

@@ -7,7 +7,7 @@ import type { Candidate, Law, Measured } from './design/candidate.ts';
 import { trunkKey } from './design/cooldown.ts';
 import { nextPoints } from './design/vOptimal.ts';
 import type { NextPoints } from './design/vOptimal.ts';
-import type { At, Fit } from './fit/types.ts';
+import type { At, Fit, WarningCode } from './fit/types.ts';
 import { tokensOf } from './grid.ts';
 import type { GridPoint } from './grid.ts';
 import { observationOf } from './laws.ts';
@@ -16,6 +16,7 @@ import type { PointView, Situation } from './situation.ts';
 
 /** Of the tokenizer that is trained on the corpus when the template says nothing. */
 const DEFAULT_VOCABULARY = 4096;
+const UNTESTED: ReadonlySet<WarningCode> = new Set(['TooFewPoints', 'Collinear']);
 
 /** The law that the sweep plans for. */
 export function designLaw({ points, spec, tokensPerTriplet }: Situation): Law {
@@ -36,8 +37,13 @@ export function choicesOf(s: Situation, fit: Fit | 'none', slots: number): NextP
     ...(fit === 'none' ? {} : { fit }), ...(target === undefined ? {} : { target }),
     remaining: { ...(flops === undefined ? {} : { flops: Number(flops) - spent.flops - reserved.flops }), ...(gpuHours === undefined ? {} : { gpuHours: Math.max(0, Number(gpuHours) - spent.gpuHours) }) },
     ...(s.spec.cooldowns?.reuse === true ? { cooldownPercent: s.spec.cooldowns.percent } : {}),
-    ...(s.spec.precisionPercent === undefined ? {} : { precisionPercent: s.spec.precisionPercent }),
+    ...(s.spec.precisionPercent === undefined || !isTested(fit) ? {} : { precisionPercent: s.spec.precisionPercent }),
   });
+}
+
+/** A law that goes through every point it was fitted to, or that they cannot tell from others, knows nothing of its own error. */
+export function isTested(fit: Fit | 'none'): boolean {
+  return fit !== 'none' && !fit.codes.some((code) => UNTESTED.has(code));
 }
 
 /** The first target with what the law needs; what it does not name is taken from the largest point. A loss to reach is none. */

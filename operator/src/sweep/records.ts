@@ -7,8 +7,8 @@ import type { Shard, Sweep, SweepRun } from './observed.ts';
 import type { CurvePoint, Point, PointRecord, RunRecord } from './point.ts';
 import { processHours } from './spend.ts';
 
-/** Of data; metadata and the names of the entries come on top, to stay below 64 KiB. */
-const SHARD_BYTES = 56_000;
+/** Of all entries; metadata comes on top, to stay below 64 KiB. */
+const SHARD_BYTES = 60_000;
 const MAX_CURVE = 24;
 const MAX_MESSAGE = 512;
 const MAX_RECORD_BYTES = 8192;
@@ -77,6 +77,11 @@ function thinned(curve: NonNullable<RunStatus['curve']>): readonly CurvePoint[] 
   return points.length <= MAX_CURVE ? points : Array.from({ length: MAX_CURVE }, (_, index) => points[Math.round(index * step)] as CurvePoint);
 }
 
+/** What an entry takes of its ConfigMap as JSON, in which its quotes are escaped, and the note of who wrote it. */
+export function entryBytes(key: string, text: string): number {
+  return Buffer.byteLength(JSON.stringify(text)) + 3 * key.length + 16;
+}
+
 /** Name of a run's entry. */
 export function recordKey({ id, retry }: { readonly id: string; readonly retry: number }): string {
   return `${id}-r${retry}`;
@@ -118,7 +123,7 @@ export function writesOf(sweep: Sweep, shards: readonly Shard[], records: readon
   const places: { readonly shard: Omit<Shard, 'bytes'>; bytes: number; readonly data: Record<string, string> }[] = shards.map(({ bytes, ...shard }) => ({ shard, bytes, data: {} }));
   for (const record of records) {
     const [key, text] = [recordKey(record), textOf(record)];
-    const bytes = key.length + Buffer.byteLength(text);
+    const bytes = entryBytes(key, text);
     let place = places.find((one) => one.bytes + bytes <= SHARD_BYTES);
     if (place === undefined) {
       const index = 1 + Math.max(-1, ...places.map(({ shard }) => shard.index));
