@@ -36,7 +36,7 @@ test('tries a failed point again and then records it as failed, without touching
   await stage.world.until('demo', 'Complete', 'True');
   const { status: { points, runs, failures } = {} } = await stage.world.read('demo');
   assert.deepEqual([points?.succeeded, points?.failed, runs], [3, 1, { active: 0, started: 6, retries: 2 }]);
-  assert.match(JSON.stringify(failures), /"run":"demo-[0-9a-f]{10}-r2".*pool\/a.jsonl:17/);
+  assert.match(JSON.stringify(failures), /pool\/a.jsonl:17.*"run":"demo-[0-9a-f]{10}-r2"/);
 });
 
 test('names a foreign object in its way and starts the other points', async () => {

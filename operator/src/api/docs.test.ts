@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { EXIT_CODES, RESTART_AFTER } from './exitCodes.ts';
 import type { FailureReason } from './exitCodes.ts';
-import { CONDITIONS, PHASES, REASONS } from './reasons.ts';
+import { CONDITIONS, PHASES, REASONS, SWEEP_CONDITIONS, SWEEP_REASONS } from './reasons.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const page = readFileSync(join(ROOT, 'docs/conditions.md'), 'utf8');
@@ -47,6 +47,15 @@ describe('the page on conditions', () => {
       assert.deepEqual([row?.code, row?.next], [code, NEXT[RESTART_AFTER[reason]]]);
     });
   }
+});
+
+describe('the page on conditions of sweeps', () => {
+  test('explains every condition and every reason, and no other', () => {
+    assert.deepEqual(rowsBelow('Sweeps').map(([type]) => named(type)).filter((type) => type !== ''), [...SWEEP_CONDITIONS]);
+    const rows = rowsBelow('Reasons of a sweep').filter(([reason]) => named(reason) !== '');
+    assert.deepEqual(rows.map(([reason]) => named(reason)).sort(), Object.keys(SWEEP_REASONS).sort());
+    assert.deepEqual(rows.filter(([, what = '', todo = '']) => what.length < 10 || todo.length < 4), []);
+  });
 });
 
 describe('the trainer', () => {
