@@ -102,7 +102,7 @@ class World {
     const tokens = run.budget.tokens === undefined ? step * PER_STEP : Math.round(run.budget.tokens * share);
     const parameters = N[run.point.size] ?? 0;
     const history = share < 1 ? [] : Array.from({ length: steps }, (_, index) => ({ step: steps - index, uri: 'pvc://c/x', tokens: (steps - index) * PER_STEP }));
-    run.status = { progress: { stage: share < 1 ? 'Training' : 'Done', step, totalSteps: steps, tokens, parameters, parametersWithoutEmbedding: parameters, valLoss: '0.5', flops: '1' }, checkpoints: { history } };
+    run.status = { progress: { stage: share < 1 ? 'Training' : 'Done', step, totalSteps: steps, tokens, parameters, parametersWithoutEmbedding: parameters, valLoss: '0.5', flops: '1' }, validation: { step }, checkpoints: { history } };
     if (share >= 1) run.state = 'Complete';
   }
 }

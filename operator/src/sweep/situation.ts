@@ -60,11 +60,11 @@ export function endedRuns(seen: Observed): readonly SweepRun[] {
 
 const LATE_MS = 120_000;
 
-/** The last report is in the status: a run may be complete before, when nobody could hear its trainer. It is not waited for without end. */
+/** The last validation is in the status: a run may be complete before, when nobody could hear its trainer. It is not waited for without end. */
 export function isSettled({ final, state }: SweepRun, now: string): boolean {
   if (final === undefined) return false;
-  const { progress = {}, registry = [], completionTime } = final;
-  if (state !== 'Complete' || (progress.stage === 'Done' && progress.source !== 'LastWords')) return true;
+  const { progress = {}, validation, registry = [], completionTime } = final;
+  if (state !== 'Complete' || (progress.stage === 'Done' && validation?.step === progress.step)) return true;
   return registry.some(({ task }) => task === 'report') || (completionTime !== undefined && millisOf(completionTime) + LATE_MS <= millisOf(now));
 }
 
