@@ -7,6 +7,7 @@ import { read } from './cluster.ts';
 
 const POLL_MS = 2000;
 const QUIET_MS = 60_000;
+const UNANSWERED_MS = 120_000;
 
 /** What `kubectl polar sweep -o json` says. */
 export interface SweepReport {
@@ -27,7 +28,7 @@ type Tell = (text: string) => void;
 export const follow = async (cluster: Cluster, name: string, limits: { readonly minutes: number; readonly tell: Tell }): Promise<SweepReport> => {
   const from = Date.now();
   for (let shown = { line: '', at: 0 }; ;) {
-    const { status = {} } = await read<SweepObject>(cluster, 'polarsweep', name);
+    const status = await statusOf(cluster, name);
     const line = lineOf(status);
     if (line !== shown.line || Date.now() - shown.at > QUIET_MS) {
       limits.tell(`${name}: ${line}`);
@@ -36,6 +37,18 @@ export const follow = async (cluster: Cluster, name: string, limits: { readonly 
     if (isOver(name, status)) return JSON.parse(await cluster.polar('sweep', name, '-o', 'json')) as SweepReport;
     if (Date.now() - from > limits.minutes * 60_000) throw new Error(`sweep ${name}: not Complete after ${limits.minutes} minutes; it was: ${line}`);
     await sleep(POLL_MS);
+  }
+};
+
+/** A busy API server may not answer for a while. */
+const statusOf = async (cluster: Cluster, name: string): Promise<SweepStatus> => {
+  for (const from = Date.now(); ;) {
+    try {
+      return (await read<SweepObject>(cluster, 'polarsweep', name)).status ?? {};
+    } catch (error) {
+      if (Date.now() - from > UNANSWERED_MS) throw error;
+      await sleep(POLL_MS);
+    }
   }
 };
 

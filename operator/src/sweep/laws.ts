@@ -2,6 +2,7 @@
 import { parseCount } from '../api/scalars.ts';
 import type { SweepSpec, SweepTarget } from '../api/sweep.ts';
 import type { FitStatus, PredictionStatus, SweepStatus } from '../api/sweepStatus.ts';
+import { comparable } from './comparable.ts';
 import type { Law } from './design/candidate.ts';
 import { FitError } from './fit/error.ts';
 import { fitLaw } from './fit/fit.ts';
@@ -76,14 +77,15 @@ export function wantedLaws(records: readonly PointRecord[], { forms, huberDelta,
   return forms.flatMap((form): readonly FitOptions[] => (form === 'joint' ? [{ form, ...options }] : axes.map((axis) => ({ form, axis, ...options }))));
 }
 
-/** What a law of that form is fitted to: of points that differ in nothing it knows but the seed, the best one; over FLOPs the frontier of all curves. */
+/** What a law of that form is fitted to: over parameters the sizes at one budget, over tokens the budgets of one size, over FLOPs the frontier of all curves; of points that differ in nothing the law knows but the seed, the best one. */
 export function observationsFor(records: readonly PointRecord[], fit: FitSpec, { form, axis }: Pick<FitOptions, 'form' | 'axis'>): readonly Observation[] {
-  const all = records.flatMap((record) => { const one = observationOf(record, fit); return one === undefined ? [] : [{ record, one }]; });
+  const all = records.flatMap((record) => { const one = observationOf(record, fit); return one === undefined ? [] : [{ record, one, budget: record.point.tokens ?? record.point.steps ?? 0 }]; });
   if (form !== 'joint' && axis === 'flops' && fit.policies === 'seen') {
     const curves = all.flatMap(({ record }) => curveOf(record, fit));
     return curves.length === 0 ? [] : frontier(curves, Math.min(MOST_AMOUNTS, Math.max(3, curves.length)));
   }
-  const groups = Map.groupBy(all, ({ record, one }) => JSON.stringify([record.point.seed, ...(form === 'joint' ? [one.parameters, one.tokens] : [one[axis ?? 'parameters']])]));
+  const used = form === 'joint' || axis === 'flops' ? all : comparable(all, axis ?? 'parameters');
+  const groups = Map.groupBy(used, ({ record, one }) => JSON.stringify([record.point.seed, ...(form === 'joint' ? [one.parameters, one.tokens] : [one[axis ?? 'parameters']])]));
   return [...groups.values()].map((group) => group.reduce((best, other) => (other.one.loss < best.one.loss ? other : best)).one);
 }
 
