@@ -116,6 +116,6 @@ for (const suite of chosen) {
 }
 console.log(`\n${lines.join('\n')}`);
 const leftOut = SUITES.filter((suite) => !chosen.includes(suite)).map(({ name }) => `the suite ${name}`);
-console.log(`left out: ${[...leftOut, 'make demo (two minutes)', 'make test-faults (twelve minutes)', 'make bench (half an hour)', 'the run on real data (examples/12, docs/LOG.md)'].join(', ')}`);
+console.log(`left out: ${[...leftOut, 'make demo (two minutes)', 'make test-faults (twelve minutes)', 'make bench (half an hour)', 'make bench-sweep (up to 90 minutes)', 'the run on real data (examples/12, docs/LOG.md)'].join(', ')}`);
 console.log(`${String(total.passed)} passed, ${String(total.failed)} failed`);
 process.exit(total.failed === 0 ? 0 : 1);
