@@ -176,6 +176,19 @@ test('stops running runs before their GPU-hours are spent', async () => {
   assert.deepEqual((await stage.world.children()).map(({ spec }) => spec.suspend), [true]);
 });
 
+test('tells the best learning rate of each size, and the law over sizes', async () => {
+  const best = (size: string): number => 0.001 * ((PARAMETERS[size] ?? 0) / 1e6) ** -0.3;
+  stage.world.script = ({ spec }) => ({ loss: 0.5 + 0.02 * Math.log(Number(spec.optimizer['learningRate']) / best(spec.model.size ?? '')) ** 2 });
+  const axes = { sizes: ['300K', '1M', '3M'].map((size) => ({ size })), steps: [10], learningRates: ['0.0004', '0.0007', '0.001', '0.0014', '0.002'] };
+  await stage.world.sweep('demo', { axes, parallelism: 15 });
+  await stage.world.until('demo', 'Complete', 'True');
+  await stage.world.until('demo', 'Fitted', 'True');
+  const { status: { optima = [], hyperLaws: [law] = [] } = {} } = await stage.world.read('demo');
+  assert.deepEqual(optima.map(({ of, size, runs, degree }) => [of, size, runs, degree]), ['300K', '1M', '3M'].map((size) => ['learningRate', size, 5, 4]));
+  for (const { size = '', value } of optima) assert.ok(Math.abs(Number(value) / best(size) - 1) < 0.02, `${size}: ${value}`);
+  assert.ok(Math.abs(Number(law?.coefficients?.[1]?.value) + 0.3) < 0.03, JSON.stringify(law));
+});
+
 test('says which field of a bad spec is wrong, and leaves other sweeps alone', async () => {
   stage.world.script = succeeds;
   await stage.world.sweep('bad', { axes: { sizes: [{ size: '300K' }], steps: [10], batchTriplets: [2] } }, { workers: { replicas: 4 }, optimizer: { batchTriplets: 8 } });

@@ -42,6 +42,27 @@ export const predictionStatus = z.object({
   message: text(512, 'Why nothing can be said, or with what reserve.'),
 }).meta({ description: 'What a law says of a target.' });
 
+const optimumStatus = z.object({
+  of: z.enum(['learningRate', 'batchTriplets']).meta({ description: 'What was chosen.' }),
+  size: text(64, 'Size, as a preset\'s name or the parts of an architecture.'),
+  parameters: number('Parameters, as spec.fit counts them.'),
+  tokens: number('Corpus tokens of the budget.'),
+  value: z.string().max(32).meta({ description: 'Value with the lowest loss.' }),
+  lower: number('Lower end of its 95 % interval.'), upper: number('Upper end of it.'),
+  loss: number('Validation loss there, by the polynomial.'),
+  degree: whole('Of the polynomial in the logarithm: 4 for five learning rates and more, else 2.'),
+  runs: whole('Finished points that it comes from.'),
+  message: text(256, 'With what reserve, for example that the optimum is outside the values tried.'),
+}).meta({ description: 'The best learning rate or batch at one size and budget.' });
+
+const hyperLawStatus = z.object({
+  of: z.enum(['learningRate', 'batchTriplets']).meta({ description: 'What the law gives.' }),
+  coefficients: listed(estimate, 4, 'The coefficient, and the exponents by the names of their variables; parameters count in 2^20 and tokens in 2^30. Absent when there is no law.'),
+  r2: number('Share of the variance of the logarithm that the law explains.'),
+  points: whole('Optima that it was fitted to.'),
+  message: text(256, 'What is left out, or why there is no law.'),
+}).meta({ description: 'value = coefficient * parameters^a * tokens^b, fitted to the optima.' });
+
 const failure = z.object({
   point: text(253, 'Point, as size/budget/learning rate/batch/seed.'),
   run: text(253, 'Name of the last PolarPretrain of the point.'),
@@ -66,8 +87,10 @@ export const sweepStatus = z.object({
   completionTime: time('When the sweep was last Complete or Failed.'),
   fits: listed(fitStatus, 12, 'Fitted laws.'),
   prediction: listed(predictionStatus, 64, 'What the laws say of spec.targets.'),
+  optima: listed(optimumStatus, 20, 'Best learning rate and batch at each size and budget that was trained with at least three of them; of each the ten largest.'),
+  hyperLaws: listed(hyperLawStatus, 2, 'How the best learning rate and batch depend on parameters and tokens.'),
   summary: z.object({ exponent: number('Exponent of the first law.'), r2: number('R2 of the first law.'), predicted: number('Prediction for the first target.') }).optional().meta({ description: 'Three numbers of fits and prediction for the table.' }),
-  fittedRecords: text(64, 'Hash of the points and settings that fits and prediction were computed from.'),
+  fittedRecords: text(64, 'Hash of the points and settings that fits, prediction, optima and hyperLaws were computed from.'),
   failures: listed(failure, 20, 'Points that failed for good, the first twenty.'),
   next: listed(z.string().max(253), 10, 'Points to come next, by strategy planned.'),
 }).meta({ description: 'What was observed.' });
@@ -75,3 +98,5 @@ export const sweepStatus = z.object({
 export type SweepStatus = z.infer<typeof sweepStatus>;
 export type FitStatus = z.infer<typeof fitStatus>;
 export type PredictionStatus = z.infer<typeof predictionStatus>;
+export type OptimumStatus = z.infer<typeof optimumStatus>;
+export type HyperLawStatus = z.infer<typeof hyperLawStatus>;

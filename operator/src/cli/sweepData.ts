@@ -1,7 +1,7 @@
 // A sweep as data: JSON and YAML for programs, CSV that `fit` reads, and the chart that is drawn.
 import type { FitStatus } from '../api/sweepStatus.ts';
-import { observationOf } from '../sweep/laws.ts';
 import { describePoint } from '../sweep/naming.ts';
+import { observationOf } from '../sweep/observations.ts';
 import type { PointRecord } from '../sweep/point.ts';
 import type { Chart } from './chart.ts';
 import { chartOf } from './chart.ts';
@@ -10,13 +10,14 @@ import type { Law } from './law.ts';
 import { intervalOf, lawOfStatus, observationsOf, sweepPoints } from './sweepPoints.ts';
 import type { SweepView } from './sweepRead.ts';
 
+const LISTS = ['fits', 'prediction', 'optima', 'hyperLaws', 'failures', 'next'] as const;
+
 /** Fits and predictions exactly as in the status; points with all that was recorded. */
 export function sweepJson(view: SweepView): Record<string, unknown> {
-  const { metadata: { name, namespace, uid }, status } = view;
+  const { metadata: { name, namespace, uid }, status: { phase, conditions = [], points = {}, spent = {}, reserved = {}, ...found } } = view;
   return {
-    name, namespace, uid, phase: status.phase, conditions: status.conditions ?? [],
-    points: status.points ?? {}, spent: status.spent ?? {}, reserved: status.reserved ?? {},
-    fits: status.fits ?? [], prediction: status.prediction ?? [], failures: status.failures ?? [], next: status.next ?? [],
+    name, namespace, uid, phase, conditions, points, spent, reserved,
+    ...Object.fromEntries(LISTS.map((list) => [list, found[list] ?? []])),
     records: sweepPoints(view).map(({ id, point, state, record, live }) => ({ ...record, id, point, state, ...(live === undefined ? {} : { run: { name: live.name } }) })),
   };
 }

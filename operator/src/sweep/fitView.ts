@@ -5,7 +5,7 @@ import type { Fit } from './fit/types.ts';
 export interface FitView {
   readonly state: 'Fitted' | 'FitPending' | 'TooFewPoints' | 'FitFailed';
   readonly message: string;
-  readonly fields: Pick<SweepStatus, 'fits' | 'prediction' | 'summary' | 'fittedRecords'>;
+  readonly fields: Pick<SweepStatus, 'fits' | 'prediction' | 'optima' | 'hyperLaws' | 'summary' | 'fittedRecords'>;
   /** The law to plan with, of all points that have ended; pending while it is computed. */
   readonly design: Fit | 'none' | 'pending';
 }

@@ -6,7 +6,7 @@ import type { Log } from '../runtime/log.ts';
 import { designLaw } from './planned.ts';
 import { NO_FIT } from './fitView.ts';
 import type { FitView } from './fitView.ts';
-import { observationOf } from './laws.ts';
+import { observationOf } from './observations.ts';
 import type { Answer, Laws, LawsRequest } from './laws.ts';
 import { pointRecords } from './records.ts';
 import type { Situation } from './situation.ts';
@@ -22,7 +22,7 @@ export interface FitterOptions {
 export type FitOf = (key: string, s: Situation) => FitView;
 
 /** Raised when the same points would be fitted otherwise than before. */
-const VERSION = 1;
+const VERSION = 2;
 const MEMORY_MB = 512;
 
 interface Job {
@@ -102,8 +102,8 @@ function storedVerdict({ conditions = [] }: SweepStatus): Pick<FitView, 'state' 
 }
 
 /** What status says of the laws now. */
-export function storedFields({ fits, prediction, summary, fittedRecords }: SweepStatus): FitView['fields'] {
-  return Object.fromEntries(Object.entries({ fits, prediction, summary, fittedRecords }).filter(([, value]) => value !== undefined));
+export function storedFields({ fits, prediction, optima, hyperLaws, summary, fittedRecords }: SweepStatus): FitView['fields'] {
+  return Object.fromEntries(Object.entries({ fits, prediction, optima, hyperLaws, summary, fittedRecords }).filter(([, value]) => value !== undefined));
 }
 
 function fittedView({ fields, missing }: Laws, hash: string): Omit<FitView, 'design'> {

@@ -1,17 +1,19 @@
 // The laws of a sweep's finished points and what they say of its targets. Pure, and slow with many resamples.
 import { parseCount } from '../api/scalars.ts';
-import type { SweepSpec, SweepTarget } from '../api/sweep.ts';
+import type { SweepTarget } from '../api/sweep.ts';
 import type { FitStatus, PredictionStatus, SweepStatus } from '../api/sweepStatus.ts';
 import { comparable } from './comparable.ts';
+import { decimal } from './decimals.ts';
 import type { Law } from './design/candidate.ts';
 import { FitError } from './fit/error.ts';
 import { fitLaw } from './fit/fit.ts';
 import { frontier } from './fit/frontier.ts';
 import { needed, predict } from './fit/predict.ts';
 import type { Amount, At, Axis, Curve, Fit, FitOptions, Observation } from './fit/types.ts';
+import { observationOf, parametersOf } from './observations.ts';
+import type { FitSpec } from './observations.ts';
+import { optimaFields } from './optima.ts';
 import type { PointRecord } from './point.ts';
-
-export type FitSpec = SweepSpec['fit'];
 
 export interface LawsRequest {
   /** Of points on the axes, in an order that does not depend on which ended first. */
@@ -29,12 +31,11 @@ export interface Answer {
 }
 
 export interface Laws {
-  readonly fields: Pick<SweepStatus, 'fits' | 'prediction' | 'summary'>;
+  readonly fields: Pick<SweepStatus, 'fits' | 'prediction' | 'summary' | 'optima' | 'hyperLaws'>;
   /** Why laws that were asked for are missing. */
   readonly missing: readonly string[];
 }
 
-const DIGITS = 6;
 const MOST_AMOUNTS = 20;
 const MOST_PREDICTIONS = 64;
 const DESIGN_RESAMPLES = 200;
@@ -52,7 +53,7 @@ export function lawsOf({ records, fit, targets }: LawsRequest): Laws {
     }
   });
   const prediction = targets.flatMap((target, index) => fits.flatMap((one) => predictionOf(one, target, index))).slice(0, MOST_PREDICTIONS);
-  return { fields: { fits: fits.map(statusOf), prediction, ...summaryOf(fits[0], prediction[0]) }, missing };
+  return { fields: { fits: fits.map(statusOf), prediction, ...summaryOf(fits[0], prediction[0]), ...optimaFields(records, fit) }, missing };
 }
 
 /** The law to plan with; none while points are too few. */
@@ -87,18 +88,6 @@ export function observationsFor(records: readonly PointRecord[], fit: FitSpec, {
   const used = form === 'joint' || axis === 'flops' ? all : comparable(all, axis ?? 'parameters');
   const groups = Map.groupBy(used, ({ record, one }) => JSON.stringify([record.point.seed, ...(form === 'joint' ? [one.parameters, one.tokens] : [one[axis ?? 'parameters']])]));
   return [...groups.values()].map((group) => group.reduce((best, other) => (other.one.loss < best.one.loss ? other : best)).one);
-}
-
-/** Undefined for a point that was not trained to its end or not validated. */
-export function observationOf(record: PointRecord, fit: FitSpec): Observation | undefined {
-  const loss = fit.policies === 'unseen' ? record.unseenLoss : record.valLoss;
-  const parameters = parametersOf(record, fit.parameters);
-  if (record.outcome !== 'Succeeded' || loss === undefined || !(loss > 0) || parameters <= 0 || record.tokens <= 0) return undefined;
-  return { parameters, tokens: record.tokens, flops: fit.compute === 'actual' ? record.flops : 6 * parameters * record.tokens, loss, label: record.id };
-}
-
-function parametersOf({ parameters, parametersWithoutEmbedding }: PointRecord, which: FitSpec['parameters']): number {
-  return which === 'total' ? parameters : parametersWithoutEmbedding;
 }
 
 function curveOf(record: PointRecord, fit: FitSpec): readonly Curve[] {
@@ -175,8 +164,4 @@ function answeredBy({ lower, loss, parametersLower, parameters, tokensLower, tok
   if (lower !== undefined) return loss;
   if (parametersLower !== undefined) return parameters;
   return tokensLower === undefined ? flops : tokens;
-}
-
-function decimal(value: number): string {
-  return String(Number(value.toPrecision(DIGITS)));
 }

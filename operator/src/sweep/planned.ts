@@ -10,7 +10,7 @@ import type { NextPoints } from './design/vOptimal.ts';
 import type { At, Fit, WarningCode } from './fit/types.ts';
 import { tokensOf } from './grid.ts';
 import type { GridPoint } from './grid.ts';
-import { observationOf } from './laws.ts';
+import { observationOf } from './observations.ts';
 import { pointRecords } from './records.ts';
 import type { PointView, Situation } from './situation.ts';
 

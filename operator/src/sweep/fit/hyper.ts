@@ -53,7 +53,7 @@ export interface HyperFit {
  * Refits the paper's form to optima found at several scales (learning rates or batches), by least squares in logs.
  * @throws FitError when there are too few optima for the variables that vary, or they vary together
  */
-export function refitHyperLaw(optima: readonly (Scale & { readonly optimum: number })[]): HyperFit {
+export function refitHyperLaw(optima: readonly (Partial<Scale> & { readonly optimum: number })[]): HyperFit {
   const lnY = optima.map((point, i) => Math.log(positive(point.optimum, `optima[${i}].optimum`)));
   const columns = VARIABLES.map((name) => optima.map((point, i) => (point[name] === undefined ? 0 : Math.log(positive(point[name], `optima[${i}].${name}`) / UNITS[name]))));
   const used = VARIABLES.filter((_, k) => optima.length > 1 && squares(columns[k]!) > 1e-6 * optima.length);
