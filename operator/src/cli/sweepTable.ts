@@ -6,6 +6,7 @@ import type { Quantity } from './quantities.ts';
 import type { Paint } from './style.ts';
 import { chosenFit, sweepChart } from './sweepData.ts';
 import type { LawChoice } from './sweepData.ts';
+import { hyperLaws, optima } from './sweepOptima.ts';
 import type { SweepPoint } from './sweepPoints.ts';
 import { lawOfStatus, sweepPoints } from './sweepPoints.ts';
 import type { SweepView } from './sweepRead.ts';
@@ -25,7 +26,7 @@ export function sweepTable(view: SweepView, choice: LawChoice, screen: Screen): 
   const { status } = view;
   const sections = [
     textFields(summary(view)), laws(status.fits ?? []), plotOf(view, choice, screen), predictions(status.prediction ?? []),
-    points(view, screen), failures(view), warnings(status.fits ?? [], screen.paint),
+    optima(status.optima ?? []), hyperLaws(status.hyperLaws ?? []), points(view, screen), failures(view), warnings(status.fits ?? [], screen.paint),
   ];
   return `${sections.filter((text) => text !== '').join('\n\n')}\n`;
 }
