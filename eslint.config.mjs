@@ -51,7 +51,7 @@ export default tseslint.config(
   forbid(['operator/src/workers/**/*.ts'], ['**/run/*', '**/sweep/*', '**/ingest/*', '**/runtime/*'], 'workers are programs of their own: they share nothing with the controllers but api.'),
   forbid(['operator/src/cli/**/*.ts'], [
     '**/run/*', '**/ingest/*', '**/workers/*', '**/runtime/*', '!**/runtime/apiError.ts', '!**/runtime/object.ts',
-    '**/sweep/*', '!**/sweep/fit', '!**/sweep/grid.ts', '!**/sweep/laws.ts', '!**/sweep/naming.ts', '!**/sweep/observations.ts', '!**/sweep/point.ts', '!**/sweep/records.ts',
+    '**/sweep/*', '!**/sweep/fit', '!**/sweep/grid.ts', '!**/sweep/laws.ts', '!**/sweep/naming.ts', '!**/sweep/observations.ts', '!**/sweep/optima.ts', '!**/sweep/point.ts', '!**/sweep/records.ts',
   ], 'the command line shares fits, records and names with the operator, never its controllers.'),
   pure,
   { files: ['**/*.mjs'], ...tseslint.configs.disableTypeChecked, rules: { ...tseslint.configs.disableTypeChecked.rules, 'no-restricted-exports': 'off' } },

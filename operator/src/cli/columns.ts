@@ -14,6 +14,8 @@ const KNOWN: Readonly<Record<Quantity, readonly string[]>> = {
   tokens: ['tokens', 'd', 'ntokens', 'numtokens', 'tokencount', 'trainingtokens', 'traintokens', 'datasetsize', 'datasize', 'datatokens'],
   flops: ['flops', 'flop', 'c', 'compute', 'trainingflops', 'trainingflop', 'trainflops', 'totalflops', 'computeflops', 'trainingcompute'],
   loss: ['loss', 'l', 'valloss', 'validationloss', 'evalloss', 'testloss', 'finalloss', 'finalvalloss', 'lossval', 'heldoutloss'],
+  lr: ['lr', 'learningrate', 'peaklr', 'peaklearningrate', 'maxlr'],
+  batch: ['batch', 'batchsize', 'batchtriplets', 'globalbatch', 'globalbatchsize', 'bs'],
 };
 
 const normal = (header: string): string => header.toLowerCase().replaceAll(/[^\p{L}\p{N}]/gu, '');
@@ -76,10 +78,13 @@ export function headers(sheet: Sheet): string {
   return `${shown.join(', ')}${sheet.header.fields.length > 40 ? ', ...' : ''} (separated by ${sheet.separator})`;
 }
 
-/** The columns that were named, and those known by their header. Throws Failure when a header could be two things. */
-export function findColumns(sheet: Sheet, named: ReadonlyMap<Quantity, string>): Columns {
+const OF_LOSS_LAWS: readonly Quantity[] = ['params', 'tokens', 'flops', 'loss'];
+
+/** The columns that were named, and those of `wanted` known by their header. Throws Failure when a header could be two things. */
+export function findColumns(sheet: Sheet, named: ReadonlyMap<Quantity, string>, wanted: readonly Quantity[] = OF_LOSS_LAWS): Columns {
   const entries = QUANTITIES.flatMap((quantity) => {
     const name = named.get(quantity);
+    if (name === undefined && !wanted.includes(quantity)) return [];
     const index = name === undefined ? known(sheet, quantity) : columnNamed(sheet, name, `--columns ${quantity}=${name}`);
     return index === undefined ? [] : [[quantity, index] as const];
   });

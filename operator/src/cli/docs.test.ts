@@ -6,7 +6,14 @@ import { program } from './testIo.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const RUNS = 'testdata/scaling/runs.csv';
+const RATES = 'testdata/scaling/rates.csv';
 const WORDS = ['--form', 'joint', '--hold-out', 'params>500M', '--predict', 'N=7B,D=3.6T', '--need', 'loss=0.35'];
+
+test('prints the best learning rates as its documentation shows', async () => {
+  const text = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8');
+  const { out } = await program(['fit', join(ROOT, RATES), '--form', 'learning-rate']);
+  assert.ok(text.includes(`\`\`\`\n${out.replace(join(ROOT, RATES), RATES).trimEnd()}\n\`\`\``), out);
+});
 
 test('prints and draws what its documentation shows', async () => {
   const text = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8');

@@ -10,7 +10,7 @@ import { parseAmount, parseNumber } from './quantities.ts';
 import type { Quantity } from './quantities.ts';
 import { completePlace } from './questions.ts';
 
-export const AXES = { params: 'parameters', tokens: 'tokens', flops: 'flops' } as const satisfies Record<Exclude<Quantity, 'loss'>, Axis>;
+export const AXES = { params: 'parameters', tokens: 'tokens', flops: 'flops' } as const satisfies Partial<Record<Quantity, Axis>>;
 export type AxisName = keyof typeof AXES;
 
 export interface PointOptions {
@@ -48,26 +48,40 @@ export interface Points {
 }
 
 const SHOWN_ERRORS = 10;
+/** Which are never written as 7B. */
+const NO_COUNTS: ReadonlySet<Quantity> = new Set(['loss', 'lr']);
 const DERIVED = { tokens: 'tokens = flops / (6 params)', flops: 'flops = 6 params tokens', params: 'params = flops / (6 tokens)' } as const;
 
 /** Throws Failure naming the column or the lines that do not fit. */
 export function readPoints(sheet: Sheet, options: PointOptions): Points {
   const columns = findColumns(sheet, options.named);
   const plan = planFor(sheet, columns, options);
+  const holds = options.holdOut.map((filter) => matcher(sheet, columns, filter));
+  const { good, ...read } = readRows(sheet, { columns, needed: plan.needed }, options);
+  const used = good.map(({ row, values }) => ({ line: row.line, held: holds.some((test) => test(row)), observation: complete(values, row.line) }));
+  const part = (wanted: boolean): PointRow[] => used.filter(({ held }) => held === wanted).map(({ line, observation }) => ({ line, observation }));
+  return { axis: plan.axis, fitted: part(false), heldOut: part(true), ...read, ...(plan.derived === undefined ? {} : { derived: DERIVED[plan.derived] }) };
+}
+
+export type TableOptions = Omit<PointOptions, 'form' | 'axis' | 'holdOut'>;
+
+export interface ReadRows extends Pick<Points, 'rows' | 'filtered' | 'bad' | 'columns'> {
+  /** Rows that passed and could be read. */
+  readonly good: readonly { readonly row: Row; readonly values: Values }[];
+}
+
+/** The rows that pass --where and --drop-above. Throws Failure naming the lines that cannot be read, unless they are to be left out. */
+export function readRows(sheet: Sheet, { columns, needed }: { readonly columns: Columns; readonly needed: readonly Quantity[] }, options: TableOptions): ReadRows {
   const rows = isHeaderless(sheet, columns, options.named) ? [sheet.header, ...sheet.rows] : refuseNumbersAsHeader(sheet);
   const tests = options.where.map((filter) => matcher(sheet, columns, filter));
-  const holds = options.holdOut.map((filter) => matcher(sheet, columns, filter));
   const kept = rows.filter((row) => tests.every((test) => test(row)));
-  const read = kept.map((row) => ({ row, held: holds.some((test) => test(row)), ...readRow(sheet, row, { columns, needed: plan.needed, units: options.units }) }));
+  const read = kept.map((row) => ({ row, ...readRow(sheet, row, { columns, needed, units: options.units }) }));
   const bad = read.flatMap(({ problem }) => (problem === undefined ? [] : [problem]));
   if (bad.length > 0 && !options.skipBadRows) throw new Failure(badRows(sheet, bad));
-  const good = read.flatMap(({ row, held, values }) => (values === undefined ? [] : [{ line: row.line, held, observation: complete(values, row.line) }]));
-  const used = good.filter(({ observation }) => observation.loss <= (options.dropAbove ?? Infinity));
-  const part = (wanted: boolean): PointRow[] => used.filter(({ held }) => held === wanted).map(({ line, observation }) => ({ line, observation }));
+  const good = read.flatMap(({ row, values }) => (values === undefined || (values.loss ?? 0) > (options.dropAbove ?? Infinity) ? [] : [{ row, values }]));
   return {
-    axis: plan.axis, fitted: part(false), heldOut: part(true), rows: rows.length, filtered: rows.length - kept.length + good.length - used.length, bad,
-    columns: plan.needed.map((quantity) => ({ quantity, header: sheet.header.fields[columns[quantity] ?? 0] ?? '' })),
-    ...(plan.derived === undefined ? {} : { derived: DERIVED[plan.derived] }),
+    good, rows: rows.length, filtered: rows.length - bad.length - good.length, bad,
+    columns: needed.map((quantity) => ({ quantity, header: sheet.header.fields[columns[quantity] ?? 0] ?? '' })),
   };
 }
 
@@ -98,7 +112,7 @@ function planForJoint(sheet: Sheet, given: readonly AxisName[]): Plan {
   return { axis: undefined, needed: [...(derived === undefined ? ['params', 'tokens'] as const : given), 'loss'], ...(derived === undefined ? {} : { derived }) };
 }
 
-function missing(sheet: Sheet, quantity: Quantity): string {
+export function missing(sheet: Sheet, quantity: Quantity): string {
   return `${sheet.name}: no column for ${quantity}: name it with --columns ${quantity}=NAME, one of ${headers(sheet)}`;
 }
 
@@ -108,14 +122,14 @@ function refuseNumbersAsHeader(sheet: Sheet): readonly Row[] {
   return sheet.rows;
 }
 
-type Values = Partial<Record<Quantity, number>>;
+export type Values = Partial<Record<Quantity, number>>;
 
 function readRow(sheet: Sheet, row: Row, reading: { readonly columns: Columns; readonly needed: readonly Quantity[]; readonly units: Units }): { readonly values?: Values; readonly problem?: string } {
   const values: Values = {};
   for (const quantity of reading.needed) {
     const index = reading.columns[quantity] ?? 0;
     const field = row.fields[index];
-    const number = (quantity === 'loss' ? parseNumber : parseAmount)(decimalPoint(field ?? '', sheet)) * (reading.units[quantity] ?? 1);
+    const number = (NO_COUNTS.has(quantity) ? parseNumber : parseAmount)(decimalPoint(field ?? '', sheet)) * (reading.units[quantity] ?? 1);
     if (!Number.isFinite(number)) {
       const got = field === undefined ? `only ${String(row.fields.length)} of ${String(sheet.header.fields.length)} fields` : field === '' ? 'nothing' : JSON.stringify(field.slice(0, 40));
       return { problem: `line ${String(row.line)}: column ${JSON.stringify(sheet.header.fields[index] ?? `#${String(index + 1)}`)}: expected a positive number, got ${got}` };

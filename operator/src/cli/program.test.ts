@@ -15,7 +15,7 @@ test('ends with 2 and says what was expected when it is used wrongly', async () 
     [[], /^Scaling laws/],
     [['frobnicate'], /^error: unknown command "frobnicate": expected fit, sweep/],
     [['fit'], /^error: fit: expected one FILE \(or - for stdin\), got 0/],
-    [['fit', RUNS, '--form', 'cubic'], /^error: --form: expected power, offset, joint, got "cubic"/],
+    [['fit', RUNS, '--form', 'cubic'], /^error: --form: expected power, offset, joint, learning-rate, batch, got "cubic"/],
     [['fit', RUNS, '--frm', 'joint'], /^error: --frm: unknown option, expected one of --form,/],
     [['fit', RUNS, '--form'], /^error: --form: expected a value/],
     [['fit', RUNS, '--form', 'joint', '--form', 'power'], /^error: --form: expected once, got 2 times/],
@@ -24,7 +24,7 @@ test('ends with 2 and says what was expected when it is used wrongly', async () 
     [['fit', RUNS, '--need', 'loss=x'], /^error: --need: expected loss=0\.35, got "loss=x"/],
     [['fit', RUNS, '--delta', '-1'], /^error: --delta: expected a value; one that starts with a dash is written --delta=VALUE/],
     [['fit', RUNS, '--bootstrap', '1.5'], /^error: --bootstrap: expected a whole number from 0 to 10000, got "1\.5"/],
-    [['fit', RUNS, '--columns', 'size=a'], /^error: --columns: expected NAME=VALUE with a name of params, tokens, flops, loss, got "size=a"/],
+    [['fit', RUNS, '--columns', 'size=a'], /^error: --columns: expected NAME=VALUE with a name of params, tokens, flops, loss, lr, batch, got "size=a"/],
     [['fit', RUNS, '-o', 'pdf'], /^error: -o: expected table, json, csv, svg, png, got "pdf"/],
   ];
   for (const [words, said] of cases) {

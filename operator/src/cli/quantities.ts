@@ -1,7 +1,7 @@
 // Numbers as people write them: 7B parameters, 3.6T tokens, 1.2e21 FLOPs.
 
 /** What a table of runs can hold of a run. */
-export const QUANTITIES = ['params', 'tokens', 'flops', 'loss'] as const;
+export const QUANTITIES = ['params', 'tokens', 'flops', 'loss', 'lr', 'batch'] as const;
 export type Quantity = (typeof QUANTITIES)[number];
 
 const SCALES: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12 };

@@ -34,7 +34,8 @@ export function triedIn(records: readonly PointRecord[], fit: FitSpec, of: Setti
   return best.map((group) => group.reduce((lowest, other) => (other.tried.loss < lowest.tried.loss ? other : lowest)).tried);
 }
 
-function optimumStatus(of: Setting, { size, parameters, tokens, value, lower, upper, loss, runs, degree, warnings }: ScaleOptimum): OptimumStatus {
+/** As status has it: numbers in six digits, reserves in one message. */
+export function optimumStatus(of: Setting, { size, parameters, tokens, value, lower, upper, loss, runs, degree, warnings }: ScaleOptimum): OptimumStatus {
   return {
     of, value: decimal(value), loss: decimal(loss), runs, degree,
     ...(size === undefined ? {} : { size }), ...texts({ parameters, tokens, lower, upper }),
@@ -42,7 +43,7 @@ function optimumStatus(of: Setting, { size, parameters, tokens, value, lower, up
   };
 }
 
-function lawStatus(of: Setting, optima: readonly ScaleOptimum[]): HyperLawStatus {
+export function lawStatus(of: Setting, optima: readonly ScaleOptimum[]): HyperLawStatus {
   const { fit, points, notes } = settingLaw(of, optima);
   const coefficients = fit?.estimates.map(({ name, value, standardError, lower, upper }) => ({ name, value: decimal(value), ...texts({ standardError, lower, upper }) }));
   return {

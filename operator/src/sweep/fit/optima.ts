@@ -99,7 +99,7 @@ export function settingLaw(of: Setting, optima: readonly ScaleOptimum[]): Settin
 function leftOutNotes(of: Setting, { leftOut }: HyperFit): string[] {
   return leftOut.flatMap((name) => {
     if (name !== 'pretrainedTokens') return [`${name} do not vary and are left out`];
-    return of === 'learningRate' ? ['tokens of the base model do not vary here and are left out'] : [];
+    return of === 'learningRate' ? ['tokens of the base model are left out'] : [];
   });
 }
 
