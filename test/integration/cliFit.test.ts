@@ -69,7 +69,7 @@ test('reads what spreadsheets write: UTF-16 with tabs, and decimal commas betwee
 
 test('ends with 2 when it is used wrongly, with 1 when the input does not allow it, and shows no stack', async () => {
   const wrong = await run(['fit', RUNS, '--form', 'cubic']);
-  assert.deepEqual(wrong, { ...wrong, code: 2, out: '', err: 'error: --form: expected power, offset, joint, got "cubic"\nsee kubectl polar fit --help\n' });
+  assert.deepEqual(wrong, { ...wrong, code: 2, out: '', err: 'error: --form: expected power, offset, joint, learning-rate, batch, got "cubic"\nsee kubectl polar fit --help\n' });
   const bad = await run(['fit', '-'], { stdin: 'params,loss\n1M,0.6\n2M,oops\n' });
   assert.deepEqual([bad.code, bad.out], [1, '']);
   assert.match(bad.err, /^error: stdin: 1 of the rows .*\n {2}line 3: column "loss": expected a positive number, got "oops"\n$/);

@@ -31,6 +31,9 @@ const SPEC = {
   targets: [{ name: '7b', parameters: '7B', tokens: '3.6T' }, { loss: '0.45' }],
 };
 
+const OPTIMA: SweepStatus['optima'] = [{ of: 'learningRate', size: '3M', parameters: '3e+06', tokens: '5e+07', value: '0.00123', lower: '0.0011', upper: '0.0014', loss: '0.61', degree: 4, runs: 6 }];
+const HYPER_LAWS: SweepStatus['hyperLaws'] = [{ of: 'learningRate', points: 3, r2: '0.97', coefficients: [{ name: 'parameters', value: '-0.21', lower: '-0.3', upper: '-0.12' }] }];
+
 /** A record of every point but the last, which failed, with losses a little off a known law. */
 function recordsOf(): readonly RunRecord[] {
   return gridOf(sweepSpec.parse(SPEC)).map(({ id, point, parameters }, index) => {
@@ -68,7 +71,7 @@ before(async () => {
   const laws = lawsOf({ records: recordsOf() as Parameters<typeof lawsOf>[0]['records'], fit, targets });
   assert.deepEqual(laws.missing, []);
   status = {
-    phase: 'Complete', points: { total: 10, succeeded: 9, failed: 1 }, spent: { flops: '1.2e17', gpuHours: '5' }, ...laws.fields,
+    phase: 'Complete', points: { total: 10, succeeded: 9, failed: 1 }, spent: { flops: '1.2e17', gpuHours: '5' }, ...laws.fields, optima: OPTIMA, hyperLaws: HYPER_LAWS,
     failures: [{ point: '30M, 200M tokens', run: 'law-x', reason: 'DataInvalid', message: 'bad \u001b[31mrow' }],
   };
   await setStatus('law', status);
@@ -92,12 +95,15 @@ test('prints laws and predictions in the very digits of the status, with points,
   assert.match(out, /^30M +29\.01M +200M tokens +0\.003 +64 +0 +Failed +- +-$/m);
   assert.match(out, /DataInvalid +bad row/);
   assert.match(out, /o run {3}- law {3}\. extrapolated {3}: 95 % interval {3}\+ prediction/);
+  assert.match(out, /^learning rate +3M +3M +50M +0\.00123 +0\.0011 +0\.0014 +0\.61 +6$/m);
+  assert.match(out, /exponent of parameters +-0\.21 +-0\.3 +-0\.12$/m);
   assert.ok(!out.includes('\u001b'), 'what a run said cannot write to the terminal');
 });
 
 test('gives fits and predictions of the status unchanged as JSON and YAML', async () => {
   const { out } = await run(['sweep', 'law', '-n', namespace, '-o', 'json'], { env });
-  const found = JSON.parse(out) as { fits: unknown; prediction: unknown; records: { state: string; valLoss?: number }[] };
+  const found = JSON.parse(out) as { fits: unknown; prediction: unknown; optima: unknown; hyperLaws: unknown; records: { state: string; valLoss?: number }[] };
+  assert.deepEqual([found.optima, found.hyperLaws], [OPTIMA, HYPER_LAWS]);
   assert.deepEqual([found.fits, found.prediction, found.records.length], [status.fits, status.prediction, 10]);
   assert.equal(found.records.filter(({ state }) => state === 'Succeeded').length, 9);
   assert.match((await run(['sweep', 'law', '-n', namespace, '-o', 'yaml'], { env })).out, /^name: law$/m);
