@@ -57,6 +57,7 @@ void describe('numbers of an evaluation', () => {
       assert.ok(Math.abs(spearman(values.map((x) => ({ x, y: -x }))) + 1) < 1e-9);
     }));
     assert.ok(Number.isNaN(spearman([{ x: 1, y: 2 }, { x: 1, y: 3 }])));
+    assert.equal(spearman([{ x: 1, y: 2 }, { x: 2, y: 2 }]), 0);
   });
 
   it('gives a rank correlation its interval by prompt', () => {

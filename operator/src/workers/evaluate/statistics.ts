@@ -103,14 +103,15 @@ export function ranks(values: readonly number[]): number[] {
   return out;
 }
 
-/** Spearman's rank correlation; NaN where one side does not vary. */
+/** Spearman's rank correlation of y with a known x. 0 where y does not vary, for it tells nothing of x; NaN where x does not. */
 export function spearman(pairs: readonly { readonly x: number; readonly y: number }[]): number {
   const [x, y] = [ranks(pairs.map((pair) => pair.x)), ranks(pairs.map((pair) => pair.y))];
   const middle = (pairs.length + 1) / 2;
   const sum = (of: (at: number) => number): number => pairs.reduce((total, _, at) => total + of(at), 0);
   const deviation = (values: readonly number[], at: number): number => (values[at] ?? 0) - middle;
-  const spread = Math.sqrt(sum((at) => deviation(x, at) ** 2) * sum((at) => deviation(y, at) ** 2));
-  return spread === 0 ? NaN : sum((at) => deviation(x, at) * deviation(y, at)) / spread;
+  const [xs, ys] = [sum((at) => deviation(x, at) ** 2), sum((at) => deviation(y, at) ** 2)];
+  if (xs === 0) return NaN;
+  return ys === 0 ? 0 : sum((at) => deviation(x, at) * deviation(y, at)) / Math.sqrt(xs * ys);
 }
 
 export function spearmanEstimate(items: readonly { readonly cluster: string; readonly x: number; readonly y: number }[], bootstrap: Bootstrap = BOOTSTRAP): Estimate {
