@@ -9,7 +9,7 @@ const POLICIES = ['ann', 'bob', 'cy', 'dan', 'eve'];
 const rows = pool(POLICIES, 60, 1);
 const draw = { pairing: 'crossPrompt' as const, perPolicyPair: 40, seed: 1, unseen: new Set<string>() };
 const pairs = drawPairs(rows, draw);
-const options = { effectiveShare: 0.8, duplicate: 0.7, bootstrap: { seed: 1, resamples: 200 } };
+const options = { effectiveShare: 0.8, duplicate: 0.7, leastPrompts: 10, bootstrap: { seed: 1, resamples: 200 } };
 const close = (value: number | null | undefined, expected: number): void => { assert.ok(Math.abs((value ?? NaN) - expected) < 1e-6, `expected ${String(expected)}, got ${String(value)}`); };
 
 /** Takes eve for dan: one writes as the other. */
@@ -56,6 +56,23 @@ void describe('diversity audit', () => {
     assert.equal(verdict.state, 'Fail');
     assert.deepEqual(tables.clusters.map((one) => one.length), [5]);
     assert.equal(tables.nearDuplicates.length, 10);
+  });
+
+  it('gives the number that many comparisons would give from few of them, within its interval', async () => {
+    let state = 1;
+    const often: Score = async (groups) => (await knowsPolicies(groups)).map((scores) => ((state = (state * 48271) % 2147483647) % 10 === 0 ? scores.toReversed() : scores));
+    const { numbers } = await diversitySuite(often, drawPairs(rows, { ...draw, perPolicyPair: 6 }), options);
+    const { value, lower, upper } = numbers['effectivePolicies'] ?? {};
+    // Right nine times of ten: similarities of 0.2, eigenvalues 1.8/5 and four times 0.8/5.
+    const wanted = Math.exp(-(0.36 * Math.log(0.36) + 0.64 * Math.log(0.16)));
+    assert.ok(Math.abs((value ?? 0) - wanted) < 0.3, JSON.stringify(numbers));
+    assert.ok((lower ?? 9) <= (value ?? 0) && (value ?? 9) <= (upper ?? 0), JSON.stringify(numbers));
+  });
+
+  it('names no duplicates on fewer prompts than it is told to ask for', async () => {
+    const few = drawPairs(rows, { ...draw, perPolicyPair: 6 });
+    assert.deepEqual((await diversitySuite(constant, few, options)).tables.nearDuplicates, []);
+    assert.equal((await diversitySuite(constant, few, { ...options, leastPrompts: 6 })).tables.nearDuplicates.length, 10);
   });
 
   it('says how many pairs of policies were not measured', async () => {

@@ -3,11 +3,11 @@ import { agnes, type Cluster } from 'ml-hclust';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { marginsOf, readable, rightness, type Comparison, type Margin, type ReadableRow, type Score } from './comparison.ts';
 import { byPolicyPair, type PolicyPair } from './identity.ts';
-import { BOOTSTRAP, estimate, type Bootstrap } from './statistics.ts';
+import { BOOTSTRAP, correctedEstimate, type Bootstrap } from './statistics.ts';
 import { above, judge, type SuiteResult } from './verdict.ts';
 
-/** `effectiveShare`: of the policies, that must be effective. `duplicate`: accuracy below which, interval and all, two policies count as one. */
-export interface DiversityOptions { readonly effectiveShare: number; readonly duplicate: number; readonly bootstrap?: Bootstrap }
+/** `effectiveShare`: of the policies, that must be effective. `duplicate`: accuracy below which, interval and all, two policies count as one; `leastPrompts`: fewer name nothing. */
+export interface DiversityOptions { readonly effectiveShare: number; readonly duplicate: number; readonly leastPrompts: number; readonly bootstrap?: Bootstrap }
 
 /** A node of the dendrogram; leaves have a policy, other nodes the distance at which their branches meet. */
 export interface Branch { readonly policy?: string; readonly height: number; readonly branches: readonly Branch[] }
@@ -27,7 +27,7 @@ interface Marked { readonly cluster: string; readonly margin: number; readonly p
 /**
  * Accuracy of telling every two policies apart; their distance is max(0, 2 accuracy - 1), so a pair told apart by chance is at 0. The
  * effective number is the exponential of the entropy of the eigenvalues of the similarities (1 - distance) / policies: all alike give 1, all
- * told apart always give their number. Pairs without a measurement count at the mean distance.
+ * told apart always give their number. Noise in accuracies of few comparisons raises it, for which it is corrected. Pairs without a measurement count at the mean distance.
  */
 export async function diversitySuite(score: Score, pairs: readonly Comparison[], options: DiversityOptions): Promise<SuiteResult<ReadableRow, DiversityTables>> {
   const { bootstrap = BOOTSTRAP } = options;
@@ -35,12 +35,12 @@ export async function diversitySuite(score: Score, pairs: readonly Comparison[],
   const marked = pairs.flatMap(({ policies }, at) => (policies === undefined ? [] : [{ policies, cluster: margins[at]?.cluster ?? '', margin: margins[at]?.margin ?? NaN }]));
   const names = [...new Set(marked.flatMap(({ policies }) => [policies.chosen, policies.rejected]))].sort();
   const accuracy = accuracies(marked, names);
-  const effective = estimate(marked, (drawn) => effectiveNumber(distances(accuracies(drawn, names))), bootstrap);
+  const effective = correctedEstimate(marked, (drawn) => effectiveNumber(distances(accuracies(drawn, names))), { ...bootstrap, bounds: [1, names.length] });
   const share = scaled(effective, names.length);
   const tree = names.length < 2 ? null : agnes(distances(accuracy), { method: 'average', isDistanceMatrix: true });
   return {
     suite: 'diversity', numbers: { effectivePolicies: effective, effectiveShare: share },
-    tables: tablesOf({ names, accuracy, tree }, byPolicyPair(pairs, margins, bootstrap), options.duplicate),
+    tables: tablesOf({ names, accuracy, tree }, byPolicyPair(pairs, margins, bootstrap), options),
     rows: rowsOf(pairs, margins), verdict: judge([above('share of effective policies', share, options.effectiveShare)]),
   };
 }
@@ -80,7 +80,7 @@ function effectiveNumber(distance: readonly (readonly number[])[]): number {
   return Math.exp(-values.reduce((sum, value) => sum + (value === 0 ? 0 : (value / total) * Math.log(value / total)), 0));
 }
 
-function tablesOf({ names, accuracy, tree }: Measured, byPair: readonly PolicyPair[], duplicate: number): DiversityTables {
+function tablesOf({ names, accuracy, tree }: Measured, byPair: readonly PolicyPair[], { duplicate, leastPrompts }: DiversityOptions): DiversityTables {
   const order = tree?.indices() ?? [...names.keys()];
   const nameOf = (at: number): string => names[at] ?? '';
   const branch = (node: Cluster): Branch => (node.isLeaf ? { policy: nameOf(node.index), height: 0, branches: [] } : { height: node.height, branches: node.children.map(branch) });
@@ -89,7 +89,7 @@ function tablesOf({ names, accuracy, tree }: Measured, byPair: readonly PolicyPa
     policies: order.map(nameOf), accuracy: order.map((a) => order.map((b) => accuracy[a]?.[b] ?? null)),
     dendrogram: tree === null ? null : branch(tree),
     clusters: tree === null ? names.map((name) => [name]) : leavesBelow(tree, limit).map((indices) => indices.map(nameOf)),
-    nearDuplicates: byPair.filter((pair) => pair.accuracy.upper !== null && pair.accuracy.upper < duplicate),
+    nearDuplicates: byPair.filter(({ accuracy: { upper, clusters } }) => upper !== null && upper < duplicate && clusters >= leastPrompts),
     unmeasured: (names.length * (names.length - 1)) / 2 - byPair.length,
   };
 }

@@ -34,6 +34,20 @@ export function estimate<T extends { readonly cluster: string }>(items: readonly
   return summarise(statistic(items), Array.from({ length: resamples }, resample), { n: items.length, clusters: clusters.length });
 }
 
+/**
+ * As `estimate`, for statistics that noise pushes to one side: the value less the bias that the resamples show, and the interval mirrored
+ * at the value (basic bootstrap). All within `bounds`.
+ */
+export function correctedEstimate<T extends { readonly cluster: string }>(items: readonly T[], statistic: (items: readonly T[]) => number, { bounds: [least, most], ...bootstrap }: Bootstrap & { readonly bounds: readonly [number, number] }): Estimate {
+  const values: number[] = []; // of the items first, then of every resample
+  const kept = estimate(items, (drawn) => { const one = statistic(drawn); values.push(one); return one; }, bootstrap);
+  const { value, lower, upper } = kept;
+  if (value === null || lower === null || upper === null) return kept;
+  const resampled = values.slice(1).filter(Number.isFinite);
+  const within = (one: number): number => Math.max(least, Math.min(most, one));
+  return { ...kept, value: within(2 * value - resampled.reduce((sum, one) => sum + one, 0) / resampled.length), lower: within(2 * value - upper), upper: within(2 * value - lower) };
+}
+
 /** The mean of clustered values; by sums of clusters, so that the time does not depend on the items of each. */
 export function meanEstimate(items: readonly { readonly cluster: string; readonly value: number }[], { seed, resamples }: Bootstrap = BOOTSTRAP): Estimate {
   if (items.length === 0) return NOTHING;
