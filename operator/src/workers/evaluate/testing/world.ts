@@ -33,7 +33,10 @@ export function triplets(count: number): Comparison[] {
 
 const each = (of: (candidate: string, group: Group) => number): Score => (groups) => Promise.resolve(groups.map((group) => group.candidates.map((candidate) => of(candidate, group))));
 const words = (text: string): string[] => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
-const pairsOf = (text: string): Set<string> => new Set(words(text).slice(1).map((one, at) => `${words(text)[at] ?? ''} ${one}`));
+const pairsOf = (text: string): Set<string> => {
+  const all = words(text);
+  return new Set(all.slice(1).map((one, at) => `${all[at] ?? ''} ${one}`));
+};
 const jaccard = (a: ReadonlySet<string>, b: ReadonlySet<string>): number => {
   const shared = [...a].filter((one) => b.has(one)).length;
   return shared / Math.max(1, a.size + b.size - shared);
