@@ -4,7 +4,7 @@ import { badInputCases } from './cases/badInput.ts';
 import { blockedCases } from './cases/blocked.ts';
 import { bucketCases } from './cases/bucket.ts';
 import { exampleCases } from './cases/examples.ts';
-import { killCases } from './cases/kills.ts';
+import { operatorKillCases, trainerKillCases } from './cases/kills.ts';
 import { registryCases } from './cases/registry.ts';
 import { suspendCases } from './cases/suspend.ts';
 import { sweepCases } from './cases/sweep.ts';
@@ -37,4 +37,6 @@ describe('bad input', { timeout }, () => { badInputCases(world); });
 describe('a bucket', { timeout }, () => { bucketCases(world); });
 describe('a sweep', { timeout: 600_000 }, () => { sweepCases(world); });
 describe('what blocks a run', { timeout, concurrency: 3 }, () => { blockedCases(world); });
-describe('kill -9', { timeout, concurrency: 2 }, () => { killCases(world); suspendCases(world); });
+// Alone: without an operator no other run's status moves.
+describe('kill -9 of the operator', { timeout }, () => { operatorKillCases(world); });
+describe('kill -9 and suspension', { timeout, concurrency: 2 }, () => { trainerKillCases(world); suspendCases(world); });

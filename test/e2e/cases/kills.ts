@@ -61,7 +61,7 @@ const eventually = async <T>(what: string, ask: () => Promise<T | undefined>): P
   }
 };
 
-export const killCases = (world: () => World): void => {
+export const operatorKillCases = (world: () => World): void => {
   test('a run does not notice that one replica of the operator after the other is killed in the middle of it', async () => {
     const w = world();
     const before = await bothReplicas(w);
@@ -80,7 +80,9 @@ export const killCases = (world: () => World): void => {
     assertOneJobPerAttempt(w, metadata.uid, 1);
     await assertWholeCurve(w, 'unnoticed', STEPS);
   });
+};
 
+export const trainerKillCases = (world: () => World): void => {
   for (const [name, worker, part] of [['rank-killed', 0, 'polar.rank'], ['launcher-killed', 1, 'polar.launch']] as const) {
     test(`a run goes on from its newest checkpoint when ${part} of worker ${worker} is killed`, async () => {
       const w = world();
