@@ -8,7 +8,6 @@ import type { StoredRun } from './caches.ts';
 import { readableStatus } from './readStatus.ts';
 import type { ConfigMap, Job, KubeCondition, Pod, Service } from './objects.ts';
 
-// kubectl's copy of the whole object.
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 const GROUP = 'polar.training/';
 
@@ -53,11 +52,16 @@ function inTurn<T>(compact: (object: T, last: T | undefined) => T): (object: T) 
 
 function metaOf(share: Share, metadata: ObjectMeta, last: ObjectMeta | undefined): ObjectMeta {
   const { name, namespace, uid, resourceVersion, generation, creationTimestamp, deletionTimestamp, labels, annotations, ownerReferences, finalizers } = metadata;
-  const kept = annotations === undefined ? undefined : filtered(annotations, (key) => key !== LAST_APPLIED);
+  const kept = annotations && withoutLastApplied(annotations);
   return given({
     name, namespace: share(namespace, last?.namespace), uid, resourceVersion, generation, creationTimestamp: share(creationTimestamp, last?.creationTimestamp), deletionTimestamp,
     labels: share(labels, last?.labels), annotations: share(kept, last?.annotations), ownerReferences: share(ownerReferences, last?.ownerReferences), finalizers: share(finalizers, last?.finalizers),
   });
+}
+
+/** Annotations without kubectl's copy of the whole object. */
+export function withoutLastApplied(annotations: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return filtered(annotations, (key) => key !== LAST_APPLIED);
 }
 
 /** What the Job controller writes for itself is most of a pod's metadata. */

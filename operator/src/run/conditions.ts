@@ -2,7 +2,8 @@
 import { CONDITIONS } from '../api/reasons.ts';
 import type { ConditionType, Reason } from '../api/reasons.ts';
 import type { Condition } from '../api/status.ts';
-import { millisOf, rfc3339 } from './instant.ts';
+import { conditionOf } from './condition.ts';
+import type { Claim } from './condition.ts';
 import { admittedCondition } from './queueCondition.ts';
 import type { Situation } from './situation.ts';
 import { heldUp, refused } from './starting.ts';
@@ -23,13 +24,7 @@ export interface Told {
   readonly failed: Failed | undefined;
 }
 
-interface Claimed {
-  readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: Reason;
-  readonly message: string;
-}
-
-const MAX_MESSAGE = 4096;
+type Claimed = Claim & { readonly reason: Reason };
 
 /** Conditions that are derived also when the run is over; the others are then its record. */
 const LIVE = new Set<ConditionType>(['PodsReady', 'Stalled']);
@@ -38,19 +33,12 @@ const DERIVE: Readonly<Record<ConditionType, (told: Told) => Claimed>> = { Accep
 
 /** All conditions in their fixed order; lastTransitionTime moves only when status does. */
 export function conditionsOf(told: Told): Condition[] {
-  const { run } = told.s.seen;
-  const now = rfc3339(millisOf(told.s.seen.now));
+  const { run, now } = told.s.seen;
   return CONDITIONS.map((type) => {
     const before = run.status.conditions?.find((condition) => condition.type === type);
     const claimed = told.s.isOver && before !== undefined && !LIVE.has(type) ? before : DERIVE[type](told);
-    const lastTransitionTime = before !== undefined && before.status === claimed.status ? before.lastTransitionTime : now;
-    const { status, reason, message } = claimed;
-    return { type, status, reason, message: message.slice(0, MAX_MESSAGE), lastTransitionTime, ...generationOf(run.metadata.generation) };
+    return conditionOf({ type, before, now, generation: run.metadata.generation }, claimed);
   });
-}
-
-function generationOf(generation: number | undefined): { observedGeneration?: number } {
-  return generation === undefined ? {} : { observedGeneration: generation };
 }
 
 function Accepted({ s, failed }: Told): Claimed {

@@ -1,13 +1,13 @@
 // One pass over one run: observe, plan, apply, tell, note; a second one when it has begun an attempt. Keeps nothing between calls; may be killed at any line.
 import { API_VERSION, MANAGER_OPERATOR } from '../api/labels.ts';
-import { ApiError, isNotFound } from '../runtime/apiError.ts';
+import { ApiError } from '../runtime/apiError.ts';
 import { performAll } from '../runtime/apply.ts';
 import type { Action } from '../runtime/apply.ts';
 import type { Reconcile } from '../runtime/controller.ts';
 import type { EventRecorder } from '../runtime/events.ts';
 import type { Log } from '../runtime/log.ts';
 import type { KubeObject } from '../runtime/object.ts';
-import { applyStatus, get } from '../runtime/verbs.ts';
+import { applyStatusOnto, get } from '../runtime/verbs.ts';
 import { RUN_RESOURCES } from './caches.ts';
 import type { StoredRun } from './caches.ts';
 import type { Failed } from './conditions.ts';
@@ -95,17 +95,9 @@ function applierOf({ client, onWrite }: RunDeps, stored: KubeObject[]): Paramete
 /** Writes the operator's fields when they differ, onto the version they were derived from: a replica whose watch hung must not take back what another wrote. */
 async function writeStatus(deps: RunDeps, run: Run, next: OwnStatus): Promise<StoredRun | undefined> {
   if (!differs(run, next)) return undefined;
-  const { namespace, name, uid, resourceVersion } = run.metadata;
-  const metadata = { namespace, name, uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
-  const object = { apiVersion: API_VERSION, kind: run.kind, metadata, status: next };
-  try {
-    const written = await applyStatus<StoredRun>(deps.client, RUN_RESOURCES[run.kind], object, { fieldManager: MANAGER_OPERATOR });
-    deps.onWrite?.({ do: 'status' });
-    return written;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+  const written = await applyStatusOnto<StoredRun>(deps.client, RUN_RESOURCES[run.kind], { metadata: run.metadata, status: next }, MANAGER_OPERATOR);
+  if (written !== undefined) deps.onWrite?.({ do: 'status' });
+  return written;
 }
 
 function aboutOf(run: Run): KubeObject {

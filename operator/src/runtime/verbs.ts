@@ -1,7 +1,7 @@
 // The verbs of the API on top of the raw client: get, list in pages, create, server-side apply, delete with a UID precondition.
 import { ApiError, isNotFound } from './apiError.ts';
 import type { KubeClient } from './client.ts';
-import type { KubeList, KubeObject, Resource } from './object.ts';
+import type { KubeList, KubeObject, ObjectMeta, Resource } from './object.ts';
 import { pathOf } from './object.ts';
 import type { ItemReader } from './jsonList.ts';
 
@@ -64,11 +64,6 @@ export async function listEach<T extends KubeObject>(client: KubeClient, resourc
   }
 }
 
-/** As `listEach`, for callers that take several at a time. */
-export function listPages<T extends KubeObject>(client: KubeClient, resource: Resource, options: ListOptions, take: (objects: readonly T[]) => void): Promise<string> {
-  return listEach<T>(client, resource, options, (object) => take([object]));
-}
-
 export function create<T extends KubeObject>(client: KubeClient, resource: Resource, object: T, fieldManager?: string): Promise<T> {
   const place = { namespace: object.metadata.namespace };
   return client.request<T>('POST', pathOf(resource, place), { body: object, query: { fieldManager } });
@@ -93,6 +88,18 @@ function isOtherUid(error: unknown): boolean {
 /** Server-side apply of the status subresource. Metadata with uid or resourceVersion makes them preconditions. */
 export function applyStatus<T extends KubeObject>(client: KubeClient, resource: Resource, object: T, options: Omit<ApplyOptions, 'subresource'>): Promise<T> {
   return apply(client, resource, object, { ...options, subresource: 'status' });
+}
+
+/** Applies a status onto the version it was derived from, so that news which came meanwhile are not taken back; undefined when the object is gone. ApiError (409) when it has changed. */
+export async function applyStatusOnto<T extends KubeObject>(client: KubeClient, resource: Resource, { metadata, status }: { readonly metadata: ObjectMeta; readonly status: object }, fieldManager: string): Promise<T | undefined> {
+  const { namespace, name, uid, resourceVersion } = metadata;
+  const object = { apiVersion: resource.apiVersion, kind: resource.kind, metadata: { namespace, name, uid, resourceVersion }, status };
+  try {
+    return await applyStatus<T>(client, resource, object as unknown as T, { fieldManager });
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Merge patch: null removes a field, lists are replaced. A UID or resourceVersion in metadata is a precondition: ApiError (409) when the object is another by now. */

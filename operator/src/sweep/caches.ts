@@ -4,6 +4,7 @@ import { POLAR_SWEEP } from '../api/kinds.ts';
 import type { SweepStatus } from '../api/sweepStatus.ts';
 import { BY_CONTROLLER } from '../run/caches.ts';
 import type { CacheOptions, Caches, StoredRun } from '../run/caches.ts';
+import { withoutLastApplied } from '../run/compact.ts';
 import { CONFIG_MAPS } from '../run/objects.ts';
 import type { ConfigMap } from '../run/objects.ts';
 import { controllerOf, keyOf } from '../runtime/object.ts';
@@ -25,11 +26,8 @@ export interface SweepCaches {
 export const BY_SWEEP = 'sweep-uid';
 export const SWEEPS: Resource = { apiVersion: API_VERSION, kind: POLAR_SWEEP.kind, plural: POLAR_SWEEP.plural, namespaced: true };
 
-const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
-const PER_PAGE = 20;
-
 export function sweepCaches({ client, log, timing }: CacheOptions): SweepCaches {
-  const options = { client, log, pageSize: PER_PAGE, ...(timing === undefined ? {} : { timing }) };
+  const options = { client, log, ...(timing === undefined ? {} : { timing }) };
   return {
     sweeps: new Reflector<StoredSweep>({ ...options, resource: SWEEPS, transform: withoutCopy }),
     records: new Reflector<ConfigMap>({ ...options, resource: CONFIG_MAPS, labelSelector: LABEL_SWEEP_UID, indexes: { [BY_SWEEP]: sweepUids } }),
@@ -70,6 +68,5 @@ function sweepUids({ metadata: { labels } }: ConfigMap): readonly string[] {
 
 function withoutCopy(sweep: StoredSweep): StoredSweep {
   const { annotations } = sweep.metadata;
-  if (annotations?.[LAST_APPLIED] === undefined) return sweep;
-  return { ...sweep, metadata: { ...sweep.metadata, annotations: Object.fromEntries(Object.entries(annotations).filter(([key]) => key !== LAST_APPLIED)) } };
+  return annotations === undefined ? sweep : { ...sweep, metadata: { ...sweep.metadata, annotations: withoutLastApplied(annotations) } };
 }

@@ -2,7 +2,8 @@
 import { SWEEP_CONDITIONS } from '../api/reasons.ts';
 import type { SweepConditionType, SweepReason } from '../api/reasons.ts';
 import type { Condition } from '../api/status.ts';
-import { millisOf, rfc3339 } from '../run/instant.ts';
+import { conditionOf } from '../run/condition.ts';
+import type { Claim } from '../run/condition.ts';
 import { isTrue } from '../run/objects.ts';
 import type { FitView } from './fitView.ts';
 import type { Observed, SweepRun } from './observed.ts';
@@ -27,13 +28,7 @@ export interface Told {
   readonly failed: Failed | undefined;
 }
 
-interface Claimed {
-  readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: SweepReason;
-  readonly message: string;
-}
-
-const MAX_MESSAGE = 4096;
+type Claimed = Claim & { readonly reason: SweepReason };
 
 const DERIVE: Readonly<Record<SweepConditionType, (told: Told) => Claimed>> = { Accepted, Progressing, Stalled, Suspended, Fitted, Complete, Failed };
 
@@ -42,10 +37,7 @@ export function conditionsOf(told: Told): Condition[] {
   const { sweep, now } = told.seen;
   return SWEEP_CONDITIONS.map((type) => {
     const before = sweep.status.conditions?.find((condition) => condition.type === type);
-    const { status, reason, message } = DERIVE[type](told);
-    const lastTransitionTime = before?.status === status ? before.lastTransitionTime : rfc3339(millisOf(now));
-    const { generation } = sweep.metadata;
-    return { type, status, reason, message: message.slice(0, MAX_MESSAGE), lastTransitionTime, ...(generation === undefined ? {} : { observedGeneration: generation }) };
+    return conditionOf({ type, before, now, generation: sweep.metadata.generation }, DERIVE[type](told));
   });
 }
 
@@ -57,7 +49,7 @@ function Accepted({ objection, failed }: Told): Claimed {
 }
 
 /** The API server will refuse the same request again until a person changes something; 404 and 409 are races. */
-function isRefusal({ status }: Failed): boolean {
+export function isRefusal({ status }: Pick<Failed, 'status'>): boolean {
   return status !== undefined && [400, 413, 422].includes(status);
 }
 

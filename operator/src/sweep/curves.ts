@@ -1,16 +1,14 @@
 // Validation curves of running points, which no cache keeps: asked for once after each validation, and only where runs are compared.
 import type { RunStatus } from '../api/status.ts';
-import { RUN_RESOURCES } from '../run/caches.ts';
 import type { StoredRun } from '../run/caches.ts';
 import type { KubeClient } from '../runtime/client.ts';
-import { get } from '../runtime/verbs.ts';
+import { eachLive } from './live.ts';
 import type { SweepRun } from './observed.ts';
 import { curvePoints } from './records.ts';
 
 type Compared = Pick<SweepRun, 'curve' | 'valLossStandardError'>;
 
 const MOST_REMEMBERED = 2000;
-const READ_AT_ONCE = 10;
 
 export class Curves {
   readonly #known = new Map<string, { readonly mark: string; readonly compared: Compared }>();
@@ -18,15 +16,11 @@ export class Curves {
   /** The runs with their curves; those that have not been validated yet come back as they are. */
   async of(client: KubeClient, namespace: string, runs: readonly SweepRun[]): Promise<readonly SweepRun[]> {
     const due = runs.filter((run) => markOf(run) !== '' && this.#known.get(run.uid)?.mark !== markOf(run));
-    for (let from = 0; from < due.length; from += READ_AT_ONCE) {
-      await Promise.all(due.slice(from, from + READ_AT_ONCE).map((run) => this.#read(client, namespace, run)));
-    }
+    await eachLive(client, namespace, due, (run, live) => { if (live !== undefined) this.#keep(run, live); });
     return runs.map((run) => ({ ...run, ...this.#known.get(run.uid)?.compared }));
   }
 
-  async #read(client: KubeClient, namespace: string, run: SweepRun): Promise<void> {
-    const live = await get<StoredRun>(client, RUN_RESOURCES.PolarPretrain, { namespace, name: run.name });
-    if (live?.metadata.uid !== run.uid) return;
+  #keep(run: SweepRun, live: StoredRun): void {
     this.#known.delete(run.uid);
     this.#known.set(run.uid, { mark: markOf(run), compared: comparedOf(live.status ?? {}) });
     const oldest = this.#known.keys().next();

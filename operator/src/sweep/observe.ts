@@ -1,22 +1,25 @@
 // All reading: from a key to one value. Caches answer, except for the last status of a run that has ended.
 import { ANNOTATION_POINT, ANNOTATION_RETRY, ANNOTATION_STOPPED, LABEL_POINT, LABEL_SWEEP_UID } from '../api/labels.ts';
 import { parseCount } from '../api/scalars.ts';
+import type { RunStatus } from '../api/status.ts';
 import { sweepSpec } from '../api/sweep.ts';
 import type { SweepSpec } from '../api/sweep.ts';
 import { RUN_RESOURCES } from '../run/caches.ts';
 import type { Caches, StoredRun } from '../run/caches.ts';
 import { isTrue } from '../run/objects.ts';
 import type { ConfigMap } from '../run/objects.ts';
+import { issueOf } from '../run/parseSpec.ts';
 import { readableStatus } from '../run/readStatus.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import { controllerOf, splitKey } from '../runtime/object.ts';
-import { get, listPages } from '../runtime/verbs.ts';
+import { listEach } from '../runtime/verbs.ts';
 import { BY_SWEEP, runsOf } from './caches.ts';
 import type { StoredSweep, SweepCaches } from './caches.ts';
 import type { Curves } from './curves.ts';
 import { gridOf } from './grid.ts';
 import type { GridPoint } from './grid.ts';
 import type { Observed, RunState, Shard, Sweep, SweepRun } from './observed.ts';
+import { eachLive } from './live.ts';
 import type { Point, RunRecord } from './point.ts';
 import type { RecentRuns } from './recent.ts';
 import { entryBytes, recordsIn } from './records.ts';
@@ -38,10 +41,8 @@ export interface Seen {
   readonly hasMore: boolean;
 }
 
-/** Runs whose last status is asked for at a time. */
-const READ_AT_ONCE = 10;
+/** Runs whose last status is asked for in a pass. */
 const READ_PER_PASS = 50;
-const LIST_PAGE = 20;
 
 /** Undefined when the sweep is gone or is being deleted: the rest is up to the garbage collector. */
 export async function observe(deps: ObserveDeps, key: string): Promise<Seen | undefined> {
@@ -74,20 +75,17 @@ async function withCurves({ client, curves }: ObserveDeps, { spec, metadata: { n
 /** Asks the API server for all runs of the sweep. */
 export async function listRuns(deps: ObserveDeps, { metadata: { namespace, uid } }: Sweep): Promise<readonly StoredRun[]> {
   const runs: StoredRun[] = [];
-  await listPages<StoredRun>(deps.client, RUN_RESOURCES.PolarPretrain, { namespace, labelSelector: `${LABEL_SWEEP_UID}=${uid}`, limit: LIST_PAGE, unread: ['managedFields', 'curve'] }, (page) => runs.push(...page));
+  await listEach<StoredRun>(deps.client, RUN_RESOURCES.PolarPretrain, { namespace, labelSelector: `${LABEL_SWEEP_UID}=${uid}`, unread: ['managedFields', 'curve'] }, (run) => runs.push(run));
   return runs.filter((run) => controllerOf(run)?.uid === uid);
 }
 
 async function readFinals(deps: ObserveDeps, { metadata: { namespace } }: Sweep, runs: readonly SweepRun[]): Promise<ReadonlyMap<string, SweepRun>> {
   const finals = new Map<string, SweepRun>();
-  for (let from = 0; from < runs.length; from += READ_AT_ONCE) {
-    await Promise.all(runs.slice(from, from + READ_AT_ONCE).map(async (run) => {
-      const live = await get<StoredRun>(deps.client, RUN_RESOURCES.PolarPretrain, { namespace, name: run.name });
-      const read = live?.metadata.uid === run.uid ? runOf(live) : undefined;
-      // One that is gone meanwhile is recorded from what the cache has.
-      finals.set(run.uid, read === undefined ? { ...run, final: run.status } : { ...read, final: read.status });
-    }));
-  }
+  await eachLive(deps.client, namespace, runs, (run, live) => {
+    // One that is gone meanwhile is recorded from what the cache has.
+    const read = (live && runOf(live)) ?? run;
+    finals.set(run.uid, { ...read, final: read.status });
+  });
   return finals;
 }
 
@@ -99,14 +97,15 @@ export function sweepOf(stored: StoredSweep): Sweep {
 
 /** Undefined for a run without the marks of a point: somebody has taken them off, or it is not of our making. */
 export function runOf(stored: StoredRun): SweepRun | undefined {
-  const { name, uid = '', resourceVersion, deletionTimestamp } = stored.metadata;
+  const { name, uid = '', resourceVersion, generation, deletionTimestamp } = stored.metadata;
   const marks = marksOf(stored);
   if (marks === undefined) return undefined;
+  const status = readableStatus(stored.status);
   const { suspend = false, workers, ttlSecondsAfterFinished, resumeFrom, budget } = (stored.spec ?? {}) as LooseSpec;
   return {
     ...marks, name, uid, resourceVersion, isDeleted: deletionTimestamp !== undefined, isAskedToStop: suspend, hasTtl: ttlSecondsAfterFinished !== undefined,
     isBranch: resumeFrom !== undefined, budget: budgetOf(budget),
-    processes: (workers?.replicas ?? 1) * Math.max(1, workers?.gpusPerWorker ?? 0), state: stateOf(stored, suspend), status: readableStatus(stored.status),
+    processes: (workers?.replicas ?? 1) * Math.max(1, workers?.gpusPerWorker ?? 0), state: stateOf(status, { generation, isAskedToStop: suspend }), status,
   };
 }
 
@@ -130,8 +129,7 @@ function budgetOf({ steps, tokens }: NonNullable<LooseSpec['budget']> = {}): Swe
 }
 
 /** A condition that is older than the wish to stop says nothing about it. */
-function stateOf({ metadata: { generation }, status }: StoredRun, isAskedToStop: boolean): RunState {
-  const { conditions } = readableStatus(status);
+function stateOf({ conditions }: RunStatus, { generation, isAskedToStop }: { readonly generation: number | undefined; readonly isAskedToStop: boolean }): RunState {
   if (isTrue(conditions, 'Complete') !== undefined) return 'Complete';
   if (isTrue(conditions, 'Failed') !== undefined) return 'Failed';
   const suspended = conditions?.find(({ type, status: is }) => type === 'Suspended' && is === 'True');
@@ -166,8 +164,7 @@ function parsed(spec: unknown): Pick<Sweep, 'spec' | 'specIssue'> {
 
 function parse(spec: unknown): Pick<Sweep, 'spec' | 'specIssue'> {
   const result = sweepSpec.safeParse(spec);
-  if (result.success) return { spec: result.data };
-  return { specIssue: result.error.issues.map((issue) => `${['spec', ...issue.path.map(String)].join('.')}: ${issue.message}`).join('; ') };
+  return result.success ? { spec: result.data } : { specIssue: issueOf(result.error) };
 }
 
 function grid(spec: SweepSpec): readonly GridPoint[] {

@@ -9,6 +9,7 @@ import type { Action } from '../runtime/apply.ts';
 import type { KubeClient } from '../runtime/client.ts';
 import { create, mergePatch } from '../runtime/verbs.ts';
 import { SWEEPS } from './caches.ts';
+import { isRefusal } from './conditions.ts';
 import type { Failed } from './conditions.ts';
 import type { Observed } from './observed.ts';
 import type { Plan } from './plan.ts';
@@ -24,8 +25,6 @@ export interface Performed {
   readonly error: Error | undefined;
   readonly failed: Failed | undefined;
 }
-
-const REFUSALS = new Set([400, 413, 422]);
 
 /** Stops at the first error, except that a run which is refused for itself does not keep the others from starting. */
 export async function perform(performer: Performer, seen: Observed, plan: Plan): Promise<Performed> {
@@ -52,7 +51,7 @@ async function start(performer: Performer, { starts }: Plan): Promise<Performed>
 }
 
 function isOwnFault(error: Error): boolean {
-  return error instanceof ForeignObjectError || (error instanceof ApiError && REFUSALS.has(error.status));
+  return error instanceof ForeignObjectError || (error instanceof ApiError && isRefusal(error));
 }
 
 function applierOf({ client, onStart }: Performer): Parameters<typeof performAll>[0] {

@@ -1,11 +1,10 @@
 // One pass over one sweep: observe, plan, perform, fit, tell, note. Keeps nothing between calls but what shortens the way; may be killed at any line.
 import { API_VERSION, MANAGER_OPERATOR } from '../api/labels.ts';
 import type { SweepStatus } from '../api/sweepStatus.ts';
-import { isNotFound } from '../runtime/apiError.ts';
 import type { Reconcile, Result } from '../runtime/controller.ts';
 import type { EventRecorder } from '../runtime/events.ts';
 import type { Log } from '../runtime/log.ts';
-import { applyStatus } from '../runtime/verbs.ts';
+import { applyStatusOnto } from '../runtime/verbs.ts';
 import { SWEEPS } from './caches.ts';
 import { objectionTo } from './checks.ts';
 import { storedFields } from './fits.ts';
@@ -89,14 +88,5 @@ function resultOf({ hasMore }: Seen, plan: Plan | undefined): Result {
 
 /** Writes the status when it differs, onto the version it was derived from. */
 async function writeStatus(deps: SweepDeps, { sweep }: Observed, next: SweepStatus): Promise<boolean> {
-  if (!differs(sweep, next)) return false;
-  const { namespace, name, uid, resourceVersion } = sweep.metadata;
-  const metadata = { namespace, name, uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
-  try {
-    await applyStatus(deps.client, SWEEPS, { apiVersion: API_VERSION, kind: SWEEPS.kind, metadata, status: next } as never, { fieldManager: MANAGER_OPERATOR });
-    return true;
-  } catch (error) {
-    if (isNotFound(error)) return false;
-    throw error;
-  }
+  return differs(sweep, next) && (await applyStatusOnto(deps.client, SWEEPS, { metadata: sweep.metadata, status: next }, MANAGER_OPERATOR)) !== undefined;
 }
